@@ -1,0 +1,1 @@
+"""One thin click script per MLproject entry point: parse, call, record."""

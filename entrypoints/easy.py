@@ -1,0 +1,46 @@
+"""The Easy level: does a VAE on MFCC statistics find genres better than PCA does?"""
+
+from __future__ import annotations
+
+from entrypoints.cluster import cluster
+from entrypoints.compare import compare
+from entrypoints.features import features
+from entrypoints.options import Options, entry_point
+from entrypoints.train import train
+from entrypoints.visualize import visualize
+from genre_vae.tracking import StageRun, Tracker
+
+FIGURES = {"pca": "easy_task_pca_tsne", "vae": "easy_task_vae_tsne"}  # its models, in order
+
+
+def scored(
+    tracker: Tracker, options: Options, source: StageRun, model: str
+) -> tuple[StageRun, StageRun]:
+    """A model's embedding and its clusters."""
+    embedding = train(tracker, options, source, model)
+    return embedding, cluster(tracker, options, embedding, model)
+
+
+def easy(tracker: Tracker, options: Options) -> None:
+    """Every stage of the level, in order."""
+    source = features(tracker, options)
+    pairs = {model: scored(tracker, options, source, model) for model in FIGURES}
+    maps = [
+        visualize(tracker, options, *pairs[model], model=model, name=name)
+        for model, name in FIGURES.items()
+    ]
+    table = compare(tracker, "easy", source.dataset, [clusters for _, clusters in pairs.values()])
+    tracker.summary(table, maps)
+
+
+@entry_point(
+    *("data", "n_clusters", "latent_dim", "beta", "epochs", "patience", "batch_size", "lr"),
+    *("seeds", "seed", "device", "workers"),
+)
+def main(tracker: Tracker, options: Options) -> None:
+    """Easy level: PCA + k-means against VAE + k-means on MFCC statistics."""
+    easy(tracker, options)
+
+
+if __name__ == "__main__":
+    main()

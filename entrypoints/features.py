@@ -1,0 +1,84 @@
+"""Audio files -> MFCC statistics and mel windows, once for every later stage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from entrypoints.options import Options, entry_point
+from genre_vae import tracking
+from genre_vae.catalog import scan
+from genre_vae.records import InputError
+from genre_vae.tracking import Dataset, Recorder, StageRun, Tracker
+
+
+def features(tracker: Tracker, options: Options) -> StageRun:
+    """Features of the collection that ``options.data`` names, as a stage."""
+    catalog = scan(data_folder(options, tracker.root))
+
+    def compute(record: Recorder) -> None:
+        from tqdm import tqdm
+
+        from genre_vae.features import extract_catalog
+        from genre_vae.scaling import Scaler
+
+        mfcc, mel, skipped = extract_catalog(
+            catalog,
+            workers=options.n_workers,
+            progress=lambda results: tqdm(
+                results, total=len(catalog.tracks), unit="file", desc=f"{'':<10}", leave=False
+            ),
+        )
+        mfcc.save(record.folder, "mfcc")
+        mel.save(record.folder, "mel")
+        standardised = Scaler.fit(mfcc.values).transform(mfcc.values)
+        mfcc.derive("mfcc, standardised", standardised).save(record.folder, "X")
+        skipped.to_csv(record.folder / "skipped.csv", index=False)
+        catalog.tracks.to_csv(record.folder / "catalog.csv", index=False)
+
+        genres = set(mfcc.labels.tolist()) - {""}
+        record.metrics({"tracks": len(mfcc), "skipped": len(skipped), "genres": len(genres)})
+        record.note = "\n".join(
+            [
+                f"{len(mfcc)} tracks in {len(genres)} genres, {len(skipped)} files left out",
+                *(f"left out: {row.track_id}: {row.reason}" for row in skipped.itertuples()),
+            ]
+        )
+
+    return tracker.stage(
+        "features",
+        title=f"mfcc and mel of {catalog.name}",
+        dataset=Dataset(catalog.name, catalog.folder, catalog.fingerprint),
+        config={},  # all of it is constants in the source, which the fingerprint covers
+        tags={"folder": catalog.folder},
+        compute=compute,
+    )
+
+
+def data_folder(options: Options, root: Path) -> Path:
+    """The folder that ``--data`` means; the demo corpus is written where it is not yet there."""
+    from genre_vae import demo
+
+    if options.data in ("auto", "demo"):
+        gtzan = root / "data" / "gtzan"
+        if options.data == "auto" and gtzan.is_dir():
+            print(f"data       {gtzan}")
+            return gtzan
+        folder = demo.ensure(root / "data" / "demo", workers=options.n_workers)
+        print(f"data       the demo corpus, {folder}")
+        return folder
+    if not options.data:
+        raise InputError("data is empty: name a folder, 'demo' or 'auto'")
+    return (tracking.caller_folder() / Path(options.data).expanduser()).resolve()
+
+
+@entry_point("data", "workers")
+def main(tracker: Tracker, options: Options) -> None:
+    """Extract MFCC statistics and mel windows from a folder of audio, in one pass.
+
+    Files that cannot be used are listed in skipped.csv with the reason.
+    """
+    features(tracker, options)
+
+
+if __name__ == "__main__":
+    main()

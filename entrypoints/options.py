@@ -1,0 +1,164 @@
+"""The options of every entry point: one name, one default, one check, one help text each."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+if TYPE_CHECKING:
+    from genre_vae.tracking import Tracker
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a person can set, with the defaults. An entry point declares those that it uses."""
+
+    data: str = "auto"
+    model: str = "vae"
+    level: str = "easy"
+    n_clusters: str = "auto"
+    latent_dim: int = 16
+    beta: float = 1.0
+    epochs: int = 200
+    patience: int = 20
+    batch_size: int = 32
+    lr: float = 1e-3
+    seeds: int = 5
+    seed: int = 0
+    device: str = "auto"
+    workers: str = "auto"
+
+    @property
+    def n_workers(self) -> int:
+        """Processes: `workers`, or one for each core that this process may use."""
+        import joblib
+
+        return int(joblib.cpu_count()) if self.workers == "auto" else int(self.workers)
+
+    @property
+    def torch_device(self) -> str:
+        """`device`, or the fastest that torch finds."""
+        import torch
+
+        from genre_vae.records import InputError
+
+        found = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+        if self.device == "auto":
+            return next((device for device, there in found.items() if there), "cpu")
+        if not found.get(self.device, True):
+            raise InputError(f"device={self.device}: torch finds none here")
+        return self.device
+
+
+class _AutoInt(click.ParamType):
+    """``auto`` or a whole number of at least `low`; stays text, as MLproject has it."""
+
+    name = "auto|integer"
+
+    def __init__(self, low: int) -> None:
+        self.low = low
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str:
+        if value != "auto" and not (str(value).isdecimal() and int(value) >= self.low):
+            self.fail(f"{value!r} is neither 'auto' nor a whole number from {self.low}", param, ctx)
+        return str(value)
+
+
+MODEL_NAMES = ("pca", "autoencoder", "vae")
+LEVELS = ("easy",)
+_ABOVE_ZERO = click.FloatRange(0, min_open=True, max=1e6)
+_KINDS: dict[str, tuple[Any, str]] = {
+    "data": (
+        str,
+        "Folder of audio: <genre>/<file>, or files alone. 'demo' is the built-in corpus; 'auto' "
+        "takes data/gtzan where it is there, else the demo.",
+    ),
+    "model": (click.Choice(MODEL_NAMES), "What makes the embedding."),
+    "level": (click.Choice(LEVELS), "Whose table or figures."),
+    "n_clusters": (_AutoInt(2), "Number of clusters; 'auto': as many as there are genres."),
+    "latent_dim": (click.IntRange(1, 4096), "Dimensions of the embedding (PCA's as well)."),
+    "beta": (click.FloatRange(0, 1e6), "Weight of the KL term in the objective."),
+    "epochs": (click.IntRange(1), "Passes over the tracks, at most."),
+    "patience": (click.IntRange(1), "Epochs without a lower validation loss before stopping."),
+    "batch_size": (click.IntRange(1), "Tracks in a training step."),
+    "lr": (_ABOVE_ZERO, "Learning rate of Adam."),
+    "seeds": (click.IntRange(1, 1000), "Members trained and clustered; intervals are over them."),
+    "seed": (click.IntRange(0, 2**31), "The first member's seed; the next have the numbers after."),
+    "device": (click.Choice(["auto", "cpu", "cuda", "mps"]), "Where models train."),
+    "workers": (_AutoInt(1), "Processes that read audio; 'auto': one for each core."),
+}
+
+
+class _OneLineCommand(click.Command):
+    """A wrong argument gets one line on standard error and exit code 2."""
+
+    def main(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, **extra: Any
+    ) -> NoReturn:
+        from genre_vae.records import InputError
+
+        try:
+            code = super().main(args, **(extra | {"standalone_mode": False}))
+        except click.ClickException as error:
+            _refuse(error.format_message())
+        except InputError as error:
+            _refuse(str(error))
+        except (click.Abort, KeyboardInterrupt):
+            sys.exit(130)
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _refuse(message: str) -> NoReturn:
+    click.echo(f"Error: {' '.join(message.split())}", err=True)
+    sys.exit(2)
+
+
+def entry_point(
+    *names: str,
+) -> Callable[[Callable[[Tracker, Options], None]], click.Command]:
+    """Make an entry point of a function: options parsed, a run opened, errors in one line.
+
+    Parameters
+    ----------
+    names
+        The options it has; the others keep their defaults.
+    """
+
+    def decorate(function: Callable[[Tracker, Options], None]) -> click.Command:
+        def callback(**given: Any) -> None:
+            from genre_vae import tracking
+
+            entry = function.__module__.rpartition(".")[2]
+            entry = Path(sys.argv[0]).stem if entry == "__main__" else entry
+            options = Options(**given)
+            resolved = {name: getattr(options, name) for name in names}
+            try:
+                with tracking.invocation(entry, resolved) as tracker:
+                    function(tracker, options)
+            except tracking.Terminated:
+                sys.exit(128 + 15)
+
+        command: click.Command = _OneLineCommand(
+            name=function.__name__,
+            callback=callback,
+            help=function.__doc__,
+            params=[_option(name) for name in names],
+            context_settings={"show_default": True, "max_content_width": 100},
+        )
+        return command
+
+    return decorate
+
+
+def _option(name: str) -> click.Option:
+    kind, text = _KINDS[name]
+    default = {field.name: field.default for field in fields(Options)}[name]
+    spellings = dict.fromkeys([f"--{name}", f"--{name.replace('_', '-')}", name])
+    return click.Option(list(spellings), type=kind, default=default, help=text)

@@ -1,0 +1,70 @@
+"""An embedding and its clusters -> a map."""
+
+from __future__ import annotations
+
+from entrypoints.features import features
+from entrypoints.options import Options, entry_point
+from genre_vae.records import Assignment, FeatureSet
+from genre_vae.tracking import Recorder, StageRun, Tracker
+
+
+def visualize(
+    tracker: Tracker,
+    options: Options,
+    embedding: StageRun,
+    clustering: StageRun,
+    *,
+    model: str,
+    name: str,
+) -> StageRun:
+    """The t-SNE map of an embedding's first member, as the stage that writes ``<name>.png``."""
+
+    def compute(record: Recorder) -> None:
+        import pandas as pd
+
+        from genre_vae import figures
+
+        z = FeatureSet.load(embedding.folder, f"Z_{model}")
+        assignment = Assignment.load(clustering.folder)
+        scores = pd.read_csv(clustering.folder / "members.csv").iloc[0]
+        shown = ["silhouette"]
+        if z.has_labels:
+            shown += ["ami", "ari"]
+        subtitle = f"seed {scores['seed']:.0f}: " + ", ".join(f"{m} {scores[m]:.2f}" for m in shown)
+        if z.has_labels:
+            subtitle += f", nmi {scores['nmi']:.2f} (by chance {scores['nmi_chance']:.2f})"
+        figure = figures.tsne_map(
+            z,
+            assignment.clusters[0],
+            title=f"{assignment.name}, {embedding.dataset.name}",
+            subtitle=subtitle,
+            seed=options.seed,
+        )
+        record.figure(f"{name}.png", figure)
+
+    return tracker.stage(
+        "visualize",
+        title=f"{name}.png",
+        dataset=embedding.dataset,
+        config={"name": name, "model": model, "seed": options.seed},
+        inputs=[embedding, clustering],
+        compute=compute,
+    )
+
+
+@entry_point(
+    *("data", "level", "n_clusters", "latent_dim", "beta", "epochs", "patience", "batch_size"),
+    *("lr", "seeds", "seed", "device", "workers"),
+)
+def main(tracker: Tracker, options: Options) -> None:
+    """Draw the figures of a level. What is not there yet, models and clusters, is made first."""
+    from entrypoints.easy import FIGURES, scored
+
+    source = features(tracker, options)
+    for model, name in FIGURES.items():
+        embedding, clustering = scored(tracker, options, source, model)
+        visualize(tracker, options, embedding, clustering, model=model, name=name)
+
+
+if __name__ == "__main__":
+    main()

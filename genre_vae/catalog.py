@@ -1,0 +1,125 @@
+"""A folder of audio files -> a table with one row per track.
+
+Layouts read, the first that fits: ``<folder>/genres_original/<genre>/*``,
+``<folder>/genres/<genre>/*``, ``<folder>/<genre>/*``, and audio files directly in the folder
+(genres unknown). Nothing is decoded here: what a decoder finds wrong is found in the one pass
+over the audio that `genre_vae.features` makes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from genre_vae.records import InputError
+
+AUDIO_SUFFIXES = frozenset({".wav", ".au", ".flac", ".ogg", ".oga", ".mp3", ".aif", ".aiff"})
+
+
+@dataclass(frozen=True, eq=False)
+class Catalog:
+    """The tracks of one folder.
+
+    Parameters
+    ----------
+    folder
+        The folder that track ids are relative to.
+    tracks
+        One row per audio file in the order of ``track_id``, with the columns ``track_id`` (path
+        below `folder`, with ``/``), ``path``, ``genre`` (``""`` where unknown), ``bytes`` and
+        ``digest`` (of the file's content).
+    """
+
+    folder: Path
+    tracks: pd.DataFrame
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of ids, genres and contents: equal collections have equal fingerprints,
+        wherever they lie and in whatever order the file system lists them."""
+        hasher = hashlib.blake2b(digest_size=8)
+        rows = zip(
+            self.tracks["track_id"], self.tracks["genre"], self.tracks["digest"], strict=True
+        )
+        for row in rows:
+            hasher.update("\0".join(row).encode() + b"\n")
+        return hasher.hexdigest()
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+
+def scan(folder: Path) -> Catalog:
+    """List the audio files of a folder.
+
+    Parameters
+    ----------
+    folder
+        In one of the layouts of this module's docstring. Files without an audio suffix and hidden
+        files are not tracks.
+
+    Raises
+    ------
+    InputError
+        If the folder is missing or holds fewer than two audio files.
+    """
+    if not folder.is_dir():
+        raise InputError(f"no folder at {folder}")
+    base = next(
+        (folder / name for name in ("genres_original", "genres") if (folder / name).is_dir()),
+        folder,
+    )
+    paths = sorted(_audio_files(base), key=lambda path: path.relative_to(folder).as_posix())
+    if len(paths) < 2:
+        found = f"only {paths[0].name}" if paths else "none"
+        raise InputError(
+            f"{folder}: expected audio files as <genre>/<file>, or directly in the folder; "
+            f"found {found} ({', '.join(sorted(AUDIO_SUFFIXES))})"
+        )
+    with ThreadPoolExecutor() as pool:  # hashing releases the GIL
+        digests = list(pool.map(_digest, paths))
+    return Catalog(
+        folder,
+        pd.DataFrame(
+            {
+                "track_id": [path.relative_to(folder).as_posix() for path in paths],
+                "path": [str(path) for path in paths],
+                "genre": ["" if path.parent == base else _genre(path, base) for path in paths],
+                "bytes": [path.stat().st_size for path in paths],
+                "digest": digests,
+            }
+        ),
+    )
+
+
+def _audio_files(base: Path) -> list[Path]:
+    found = []
+    for directory, folders, names in os.walk(base, followlinks=False):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [
+            Path(directory, name)
+            for name in names
+            if not name.startswith(".") and Path(name).suffix.lower() in AUDIO_SUFFIXES
+        ]
+    return found
+
+
+def _genre(path: Path, base: Path) -> str:
+    # The folder right below the base names the genre; folders below it (artist, album) do not.
+    return path.relative_to(base).parts[0]
+
+
+def _digest(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(
+                file, lambda: hashlib.blake2b(digest_size=16)
+            ).hexdigest()
+    except OSError as error:  # the features pass will list the file with its reason
+        return f"unreadable: {error.strerror}"

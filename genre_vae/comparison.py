@@ -1,0 +1,121 @@
+"""Scored clusterings -> one tidy table per level.
+
+A row is a method: the mean over seeds of each metric with its 95 % interval, its chance level,
+and how far labels reached into it. Rows whose values labels touched are oracle rows: they stand
+below the ranking and have no rank.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from tabulate import tabulate
+
+from genre_vae.metrics import INTERNAL, LABEL
+from genre_vae.records import LabelUse
+
+# The seed's columns, so that its readers still work; ours follow, the same in every level.
+SEED_COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "easy": ("method", "silhouette", "calinski_harabasz"),
+}
+METHODS: Mapping[str, tuple[str, ...]] = {
+    "easy": ("PCA + k-means", "VAE + k-means"),
+}
+METRICS = (*INTERNAL, *LABEL)
+COLUMNS = (
+    *METRICS,
+    *(f"{metric}_{end}" for metric in METRICS for end in ("low", "high")),
+    *("nmi_chance", "purity_chance", "noise", "n_samples", "n_clusters", "seeds"),
+    *("input", "label_use", "rank", "run_id"),
+)
+RANKED_BY = ("ami", "silhouette")  # the first that is defined in every row: labels may be unknown
+
+
+def table(rows: Sequence[Mapping[str, object]], *, level: str) -> pd.DataFrame:
+    """One row per method, best first, oracle rows last.
+
+    Parameters
+    ----------
+    rows
+        Mappings with ``method``, ``label_use`` and the metrics of one clustering run each; a
+        metric that is missing becomes nan.
+    level
+        A key of `SEED_COLUMNS`, which says what the table begins with.
+
+    Returns
+    -------
+    DataFrame
+        ``rank`` is 1 for the best row that no label touched and <NA> for oracle rows. Numbers are
+        numbers: formatting is `markdown`'s.
+    """
+    names = list(dict.fromkeys([*SEED_COLUMNS[level], *COLUMNS]))
+    frame = pd.DataFrame([dict(row) for row in rows]).reindex(columns=names)
+    for count in ("n_samples", "seeds"):
+        frame[count] = frame[count].astype("Int64")
+    ranked = frame["label_use"] == str(LabelUse.NONE)
+    by = ranking_metric(frame)
+    order = frame.assign(oracle=~ranked, score=-frame[by]).sort_values(
+        ["oracle", "score", "method"], kind="stable"
+    )
+    frame = frame.loc[order.index].reset_index(drop=True)
+    ranks = np.arange(1, len(frame) + 1)
+    frame["rank"] = pd.Series(ranks, dtype="Int64").where(ranks <= ranked.sum())
+    return frame
+
+
+def ranking_metric(frame: pd.DataFrame) -> str:
+    """AMI where genres are known (it is 0 by chance), else silhouette."""
+    return next((m for m in RANKED_BY if frame[m].notna().any()), RANKED_BY[-1])
+
+
+def best(frame: pd.DataFrame) -> pd.Series | None:
+    """The first ranked row of a table, or None where every row is an oracle."""
+    ranked = frame[frame["rank"].notna()]
+    return None if ranked.empty else ranked.iloc[0]
+
+
+def markdown(frame: pd.DataFrame) -> str:
+    """The table for people: rank, method, metrics as ``mean [low, high]``, chance in the header.
+
+    Columns that are nan throughout are left out.
+    """
+    shown = [metric for metric in METRICS if frame[metric].notna().any()]
+    headers = ["rank", "method", *shown]
+    for metric in ("nmi", "purity"):
+        if metric in shown:
+            headers.insert(headers.index(metric) + 1, f"{metric} by chance")
+    headers += ["tracks", "clusters", "seeds", "input", "label use"]
+    cells = [
+        [_cell(row, header.replace(" by chance", "_chance")) for header in headers]
+        for _, row in frame.iterrows()
+    ]
+    text = tabulate(cells, headers, tablefmt="pipe", disable_numparse=True)
+    oracles = int(frame["rank"].isna().sum())
+    notes = [
+        f"Ranked by {ranking_metric(frame)}. Brackets: 95 % interval of the mean over seeds.",
+        "Silhouette, Calinski-Harabasz and Davies-Bouldin compare clusterings within one "
+        "representation, not across representations.",
+    ]
+    if oracles:
+        notes.append("Rows without a rank are oracles: labels reached into their values.")
+    return text + "\n\n" + "\n".join(notes) + "\n"
+
+
+def _cell(row: pd.Series, column: str) -> str:
+    column = {
+        "tracks": "n_samples",
+        "clusters": "n_clusters",
+        "label use": "label_use",
+    }.get(column, column)
+    value = row[column]
+    if pd.isna(value):
+        return "oracle" if column == "rank" else ""
+    if column not in METRICS and not column.endswith("_chance"):
+        return f"{value:g}" if isinstance(value, float) else str(value)
+    digits = 1 if column == "calinski_harabasz" else 3
+    if pd.isna(row.get(f"{column}_low")):
+        return f"{value:.{digits}f}"
+    low, high = row[f"{column}_low"], row[f"{column}_high"]
+    return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"

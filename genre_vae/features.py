@@ -1,0 +1,180 @@
+"""A waveform -> MFCC statistics and log-mel windows, from one short-time Fourier transform.
+
+The definitions are librosa's (``librosa.feature.mfcc`` and ``melspectrogram`` with the constants
+below); ``tests/test_features.py`` holds the two to agree. One pass over the audio serves both:
+each block of frames goes through one FFT and one product with both mel filter banks, and the
+magnitudes are dropped at once.
+
+Axes: ``n`` tracks, ``w`` windows, ``t`` frames.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable
+from functools import cache
+from typing import NamedTuple
+
+import joblib
+import numpy as np
+import pandas as pd
+import scipy.fft
+import scipy.sparse
+
+from genre_vae import audio
+from genre_vae.catalog import Catalog
+from genre_vae.records import FeatureSet, FloatArray, InputError
+
+N_FFT = 2048
+HOP_LENGTH = 512
+N_MFCC = 20
+N_MELS_MFCC = 128  # librosa's default under an MFCC
+N_MELS = 64  # of the windows
+WINDOW_FRAMES = 128  # 2.97 s
+N_WINDOWS = 10  # of a 30 s clip
+TOP_DB = 80.0  # dynamic range: quieter is clipped to the peak minus this
+BLOCK_FRAMES = 128  # frames transformed at a time, so that the work stays in cache
+
+
+class Features(NamedTuple):
+    """What one clip gives: ``mfcc`` (40,) float32, mean then standard deviation of each
+    coefficient; ``mel`` (10, 1, 64, 128) float16 in dB below the clip's peak, [-80, 0]."""
+
+    mfcc: FloatArray
+    mel: np.ndarray[tuple[int, ...], np.dtype[np.float16]]
+
+
+@cache
+def mel_filters() -> scipy.sparse.csr_array:
+    """Both mel filter banks, one above the other: (128 + 64, 1025) float32, mostly zeros."""
+    import librosa.filters  # 1 s to import, and only this function needs it
+
+    banks = [
+        librosa.filters.mel(sr=audio.SAMPLE_RATE, n_fft=N_FFT, n_mels=n_mels)
+        for n_mels in (N_MELS_MFCC, N_MELS)
+    ]
+    return scipy.sparse.csr_array(np.concatenate(banks))
+
+
+def mel_power(waveform: FloatArray, filters: scipy.sparse.csr_array) -> FloatArray:
+    """Power in mel bands of a zero-padded, centred, Hann-windowed STFT.
+
+    Parameters
+    ----------
+    waveform : (samples,) float32
+    filters : (bands, 1025)
+
+    Returns
+    -------
+    (bands, t) float32
+        ``t = 1 + samples // 512``.
+    """
+    window = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(N_FFT) / N_FFT)).astype(np.float32)
+    padded = np.pad(waveform, N_FFT // 2)
+    frames = np.lib.stride_tricks.sliding_window_view(padded, N_FFT)[::HOP_LENGTH]
+    power = np.empty((filters.shape[0], len(frames)), dtype=np.float32)
+    for start in range(0, len(frames), BLOCK_FRAMES):
+        spectrum = scipy.fft.rfft(frames[start : start + BLOCK_FRAMES] * window, axis=1)
+        magnitude2 = spectrum.real**2 + spectrum.imag**2
+        power[:, start : start + BLOCK_FRAMES] = filters @ magnitude2.T
+    return power
+
+
+def power_to_db(power: FloatArray, *, ref: float) -> FloatArray:
+    """``10 log10(power / ref)``, no lower than 80 dB below its peak (librosa.power_to_db)."""
+    amin = 1e-10
+    db = 10 * np.log10(np.maximum(power, amin)) - 10 * np.log10(max(ref, amin))
+    return np.maximum(db, db.max() - TOP_DB).astype(np.float32)
+
+
+def extract(waveform: FloatArray, filters: scipy.sparse.csr_array) -> Features:
+    """MFCC statistics and mel windows of one clip.
+
+    A clip shorter than 30 s leaves its last windows padded with -80 dB, as the seed pads.
+    """
+    power = mel_power(waveform, filters)
+    log_mel = power_to_db(power[:N_MELS_MFCC], ref=1.0)
+    mfcc = scipy.fft.dct(log_mel, axis=0, type=2, norm="ortho")[:N_MFCC]
+    statistics = np.concatenate([mfcc.mean(axis=1), mfcc.std(axis=1)])
+
+    power = power[N_MELS_MFCC:]
+    db = power_to_db(power, ref=float(power.max()))[:, : N_WINDOWS * WINDOW_FRAMES]
+    padded = np.full((N_MELS, N_WINDOWS * WINDOW_FRAMES), -TOP_DB, dtype=np.float16)
+    padded[:, : db.shape[1]] = db
+    # (mel, w * t) -> (mel, w, t) -> (w, mel, t) -> (w, 1, mel, t)
+    windows = padded.reshape(N_MELS, N_WINDOWS, WINDOW_FRAMES).transpose(1, 0, 2)[:, None]
+    return Features(statistics.astype(np.float32), np.ascontiguousarray(windows))
+
+
+def _extract_file(path: str, filters: scipy.sparse.csr_array) -> Features | str:
+    """The features of a file, or the reason why it has none (in a worker process)."""
+    try:
+        return extract(audio.load(path), filters)
+    except audio.BadAudioError as error:
+        return str(error)
+
+
+def extract_catalog(
+    catalog: Catalog,
+    *,
+    workers: int,
+    progress: Callable[[Iterable[Features | str]], Iterable[Features | str]] = iter,
+) -> tuple[FeatureSet, FeatureSet, pd.DataFrame]:
+    """Features of every usable track of a catalog.
+
+    Parameters
+    ----------
+    catalog
+        What to read.
+    workers
+        Processes, each with one thread.
+    progress
+        Wraps the stream of results, for a progress bar.
+
+    Returns
+    -------
+    mfcc : FeatureSet, values (n, 40)
+    mel : FeatureSet, values (n, 10, 1, 64, 128)
+        Memory-mapped from an unnamed temporary file: memory does not grow with the collection.
+    skipped : DataFrame with the columns track_id, genre, reason
+
+    Raises
+    ------
+    InputError
+        If more than half of the files, or all but one, cannot be used.
+    """
+    paths = catalog.tracks["path"]
+    filters = mel_filters()
+    mfcc, reasons = [], []
+    with (
+        joblib.parallel_config("loky", n_jobs=workers, inner_max_num_threads=1),
+        tempfile.TemporaryFile() as mel_file,
+    ):
+        stream = joblib.Parallel(return_as="generator", batch_size=4)(
+            joblib.delayed(_extract_file)(path, filters) for path in paths
+        )
+        for result in progress(stream):  # in the order of the catalog
+            if isinstance(result, str):
+                reasons.append(result)
+            else:
+                reasons.append("")
+                mfcc.append(result.mfcc)
+                mel_file.write(result.mel.tobytes())
+        mel_file.flush()
+        tracks = catalog.tracks.assign(reason=reasons)
+        used, skipped = tracks[tracks["reason"] == ""], tracks[tracks["reason"] != ""]
+        if len(used) < 2 or len(skipped) > len(used):
+            first = skipped.iloc[0]
+            raise InputError(
+                f"{catalog.folder}: {len(skipped)} of {len(tracks)} audio files cannot be used, "
+                f"the first is {first['track_id']}: {first['reason']}"
+            )
+        shape = (len(used), N_WINDOWS, 1, N_MELS, WINDOW_FRAMES)
+        mel = np.memmap(mel_file, dtype=np.float16, mode="r", shape=shape)
+
+    ids, labels = used["track_id"].to_numpy(dtype=str), used["genre"].to_numpy(dtype=str)
+    return (
+        FeatureSet("mfcc", ids, np.stack(mfcc), labels),
+        FeatureSet("mel", ids, mel, labels),
+        skipped[["track_id", "genre", "reason"]].reset_index(drop=True),
+    )

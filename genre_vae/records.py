@@ -1,0 +1,245 @@
+"""The two records that every stage exchanges: features of tracks, and tracks put into clusters.
+
+Rows travel with their ids. Both records refuse bad data when they are built, so what reads one
+need not check it again. Axes: ``n`` tracks, ``d`` dimensions, ``w`` windows.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypedDict
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int64]
+StrArray = npt.NDArray[np.str_]
+
+
+class InputError(ValueError):
+    """Something the user gave cannot be used. The message is one line that says what and where."""
+
+
+class LabelUse(enum.IntEnum):
+    """How far genre labels reached into some values. The result of an operation has the highest
+    use of its inputs: ``max(a, b)``."""
+
+    NONE = 0  # no label touched the values
+    TRAIN = 1  # labels were used in training only
+    ENCODE = 2  # labels were needed to encode
+    FEATURE = 3  # the label, or text made from it, is in the values
+
+    def __str__(self) -> str:
+        return self.name.lower()
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path` and rename it to `path` when the block succeeds.
+
+    A reader sees the old file or the whole new one, and a killed writer leaves no half file.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: object) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", "utf-8")
+
+
+def write_array(path: Path, array: npt.NDArray[np.generic]) -> None:
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.save(file, array, allow_pickle=False)
+
+
+def _checked_ids(ids: StrArray, owner: str) -> None:
+    if ids.ndim != 1 or ids.dtype.kind != "U":
+        raise ValueError(f"{owner}: ids must be a 1-d array of str, got {ids.dtype} {ids.shape}")
+    unique, counts = np.unique(ids, return_counts=True)
+    if len(unique) != len(ids):
+        raise ValueError(f"{owner}: duplicate id {unique[counts > 1][0]!r}")
+
+
+class _Rows(TypedDict):
+    name: str
+    ids: StrArray
+    labels: StrArray
+    label_use: LabelUse
+
+
+def _save_rows(
+    folder: Path, stem: str, values: npt.NDArray[np.generic], record: FeatureSet | Assignment
+) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    labels = record.labels.tolist()
+    genre_map = {genre: number for number, genre in enumerate(sorted(set(labels) - {""}))}
+    y = np.array([genre_map.get(genre, -1) for genre in labels], dtype=np.int64)
+    write_array(folder / f"{stem}.npy", values)
+    write_array(folder / "y.npy", y)
+    write_json(folder / "genre_map.json", genre_map)
+    write_json(folder / "track_ids.json", record.ids.tolist())
+    write_json(
+        folder / f"{stem}.json", {"name": record.name, "label_use": str(record.label_use)}
+    )
+
+
+def _load_rows(
+    folder: Path, stem: str, *, mmap: bool = False
+) -> tuple[npt.NDArray[Any], _Rows]:
+    def read(name: str) -> Any:
+        return json.loads((folder / name).read_text("utf-8"))
+
+    about = read(f"{stem}.json")
+    genres = {number: genre for genre, number in read("genre_map.json").items()} | {-1: ""}
+    y = np.load(folder / "y.npy", allow_pickle=False)
+    values = np.load(folder / f"{stem}.npy", allow_pickle=False, mmap_mode="r" if mmap else None)
+    return values, {
+        "name": about["name"],
+        "ids": np.array(read("track_ids.json"), dtype=str),
+        "labels": np.array([genres[number] for number in y.tolist()], dtype=str),
+        "label_use": LabelUse[about["label_use"].upper()],
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureSet:
+    """Values for tracks: measured features or an embedding of them.
+
+    Parameters
+    ----------
+    name
+        What the values are, e.g. ``"mfcc"`` or ``"vae(mfcc)"``.
+    ids : (n,) str
+        Track ids, unique.
+    values : (n, d) or (n, w, 1, mel, time), float32 or float16
+        Finite. A memory-mapped array is kept as it is.
+    labels : (n,) str
+        Genre names, ``""`` where unknown.
+    label_use
+        How far the labels reached into the values.
+
+    Raises
+    ------
+    ValueError
+        For duplicate ids, lengths that differ, a non-float dtype or a non-finite value.
+    """
+
+    name: str
+    ids: StrArray
+    values: npt.NDArray[np.floating]
+    labels: StrArray
+    label_use: LabelUse = LabelUse.NONE
+
+    def __post_init__(self) -> None:
+        _checked_ids(self.ids, self.name)
+        if not len(self.ids) == len(self.values) == len(self.labels):
+            raise ValueError(
+                f"{self.name}: {len(self.ids)} ids, {len(self.values)} rows of values and "
+                f"{len(self.labels)} labels; the three must be equal"
+            )
+        if self.values.dtype not in (np.float32, np.float16) or self.values.ndim < 2:
+            raise ValueError(
+                f"{self.name}: values must be float32 (or float16) with two axes or more, "
+                f"got {self.values.dtype} {self.values.shape}"
+            )
+        for start in range(0, len(self.values), 256):  # in blocks: values may be memory-mapped
+            finite = np.isfinite(self.values[start : start + 256])
+            if not finite.all():
+                row = start + int(np.argmin(finite.all(axis=tuple(range(1, finite.ndim)))))
+                raise ValueError(f"{self.name}: non-finite value in the row of {self.ids[row]!r}")
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether every track has a genre and there are at least two of them."""
+        return bool(np.all(self.labels != "")) and len(np.unique(self.labels)) > 1
+
+    def derive(
+        self,
+        name: str,
+        values: npt.NDArray[np.floating],
+        label_use: LabelUse = LabelUse.NONE,
+    ) -> FeatureSet:
+        """The same tracks with other values; `label_use` can only rise."""
+        use = max(self.label_use, label_use)
+        return replace(self, name=name, values=values, label_use=use)
+
+    def select(self, ids: Sequence[str] | StrArray) -> FeatureSet:
+        """The rows of `ids`, in that order; ``KeyError`` names the first id that is not here."""
+        where = {track_id: row for row, track_id in enumerate(self.ids.tolist())}
+        rows = [where[str(track_id)] for track_id in ids]
+        return replace(
+            self, ids=self.ids[rows], values=self.values[rows], labels=self.labels[rows]
+        )
+
+    def save(self, folder: Path, stem: str) -> None:
+        """Write ``<stem>.npy`` and, beside it, ``track_ids.json``, ``y.npy`` (genre numbers, -1
+        where unknown), ``genre_map.json`` and ``<stem>.json`` (name and label use)."""
+        _save_rows(folder, stem, self.values, self)
+
+    @classmethod
+    def load(cls, folder: Path, stem: str, *, mmap: bool = False) -> FeatureSet:
+        """Read what `save` wrote; ``mmap=True`` leaves the values on disk."""
+        values, rows = _load_rows(folder, stem, mmap=mmap)
+        return cls(values=values, **rows)
+
+
+@dataclass(frozen=True, eq=False)
+class Assignment:
+    """Tracks put into clusters, once per seed.
+
+    Parameters
+    ----------
+    name
+        The method, e.g. ``"VAE + k-means"``.
+    ids : (n,) str
+        Track ids, unique.
+    clusters : (seeds, n) int
+        Cluster numbers from 0; -1 is DBSCAN's noise.
+    labels : (n,) str
+        Genre names, ``""`` where unknown.
+    label_use
+        That of the features which were clustered.
+    """
+
+    name: str
+    ids: StrArray
+    clusters: IntArray
+    labels: StrArray
+    label_use: LabelUse = LabelUse.NONE
+
+    def __post_init__(self) -> None:
+        _checked_ids(self.ids, self.name)
+        if self.clusters.ndim != 2 or not (
+            len(self.ids) == self.clusters.shape[1] == len(self.labels)
+        ):
+            raise ValueError(
+                f"{self.name}: {len(self.ids)} ids and {len(self.labels)} labels do not fit "
+                f"clusters of shape {self.clusters.shape}"
+            )
+        if self.clusters.dtype != np.int64 or (self.clusters.size and self.clusters.min() < -1):
+            raise ValueError(f"{self.name}: clusters must be int64, -1 or more")
+
+    def save(self, folder: Path) -> None:
+        """Write ``clusters.npy`` (n, seeds) and what `FeatureSet.save` writes beside it."""
+        _save_rows(folder, "clusters", self.clusters.T, self)
+
+    @classmethod
+    def load(cls, folder: Path) -> Assignment:
+        """Read what `save` wrote."""
+        values, rows = _load_rows(folder, "clusters")
+        return cls(clusters=values.T, **rows)

@@ -1,0 +1,498 @@
+"""Everything that talks to MLflow: the store, runs, metrics, artifacts, and reuse of finished work.
+
+An entry point opens one `invocation`: a run that holds the summary. Each stage it calls is a child
+run, found again by its fingerprint instead of being computed twice.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import hashlib
+import importlib.metadata
+import inspect
+import json
+import os
+import platform
+import shutil
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import psutil
+from filelock import FileLock
+
+from genre_vae.records import write_json
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when mlflow is imported
+
+import mlflow
+from mlflow.entities import Metric, Param, Run, RunStatus, RunTag
+from mlflow.tracking import MlflowClient
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PACKAGE = Path(__file__).resolve().parent
+FLUSH_AT = 500  # metrics sent in one batch: a call each costs a hundred times as much
+VERSIONED = ("numpy", "torch", "scikit-learn")  # whose versions can change a result
+RECORDED = (*VERSIONED, "librosa", "mlflow", "pandas", "scipy", "soundfile", "soxr")
+
+
+class Terminated(BaseException):  # noqa: N818 - like KeyboardInterrupt, not an error
+    """SIGTERM, as an exception, so that runs are closed and temporary files removed."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The collection that a run is about: its name, where it lies, and the hash of its content."""
+
+    name: str
+    folder: Path
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class StageRun:
+    """A finished stage. `folder` holds its artifacts; `note` says in a line what came out."""
+
+    stage: str
+    title: str
+    run_id: str
+    fingerprint: str
+    dataset: Dataset
+    folder: Path
+    reused: bool
+    seconds: float
+    note: str
+
+
+class Recorder:
+    """What a stage's computation writes to: files into `folder`, metrics and tags into its run."""
+
+    def __init__(self, client: MlflowClient, run_id: str, folder: Path) -> None:
+        self.folder = folder
+        self.note = ""
+        self._client = client
+        self._run_id = run_id
+        self._metrics: list[Metric] = []
+
+    def metrics(self, values: Mapping[str, float], *, step: int = 0) -> None:
+        """Buffer metrics; they are sent in batches."""
+        now = int(time.time() * 1000)
+        self._metrics += [Metric(key, float(value), now, step) for key, value in values.items()]
+        if len(self._metrics) >= FLUSH_AT:
+            self.flush()
+
+    def tags(self, values: Mapping[str, object]) -> None:
+        tags = [RunTag(key, str(value)) for key, value in values.items()]
+        self._client.log_batch(self._run_id, tags=tags)
+
+    def figure(self, name: str, figure: Figure) -> None:
+        figure.savefig(self.folder / name, dpi=150)
+
+    def flush(self) -> None:
+        for start in range(0, len(self._metrics), 1000):  # the most one batch may hold
+            self._client.log_batch(self._run_id, self._metrics[start : start + 1000])
+        self._metrics.clear()
+
+
+@dataclass
+class Tracker:
+    """The open invocation: runs stages under it and remembers them."""
+
+    root: Path
+    client: MlflowClient
+    level: str
+    run_id: str
+    stages: list[StageRun] = field(default_factory=list)
+
+    def stage(
+        self,
+        stage: str,
+        *,
+        title: str,
+        dataset: Dataset,
+        config: Mapping[str, object],
+        compute: Callable[[Recorder], None],
+        inputs: Sequence[StageRun] = (),
+        tags: Mapping[str, object] | None = None,
+    ) -> StageRun:
+        """Run a stage as a child run, or find the finished run with the same fingerprint.
+
+        Parameters
+        ----------
+        stage, title
+            Its kind, and the name its run gets.
+        dataset
+            What it is about.
+        config
+            Everything that decides the result beside the inputs and the code. Logged as params.
+        compute
+            Does the work: reads the inputs' folders, writes into the recorder's.
+        inputs
+            The stages whose outputs it reads.
+        tags
+            Further tags of the run.
+        """
+        fingerprint = fingerprint_of(stage, config, dataset, inputs, compute)
+        work = self.root / ".cache" / "work" / fingerprint
+        work.parent.mkdir(parents=True, exist_ok=True)
+        started = time.monotonic()
+        # Whoever asks for the same work at the same time waits here, then finds it done.
+        with FileLock(f"{work}.lock"):
+            run = self._finished(stage, fingerprint)
+            reused = run is not None
+            if run is None:
+                print(f"{stage:<10} {title}", flush=True)
+                all_tags = {"dataset": dataset.fingerprint, "fingerprint": fingerprint}
+                all_tags |= {"stage": stage, "level": self.level, **(tags or {})}
+                run = self._compute(title, config, dataset, all_tags, compute, work)
+            finished = StageRun(
+                stage,
+                title,
+                run.info.run_id,
+                fingerprint,
+                dataset,
+                local_artifacts(run),
+                reused,
+                time.monotonic() - started,
+                run.data.tags.get("mlflow.note.content", ""),
+            )
+        self.stages.append(finished)
+        how = f"reused run {finished.run_id[:8]}" if reused else f"{finished.seconds:.1f} s"
+        print(f"{stage:<10} {title}: {how}" if reused else f"{'':<10} done in {how}", flush=True)
+        for line in finished.note.splitlines():
+            print(f"{'':<10} {line}", flush=True)
+        return finished
+
+    def _compute(
+        self,
+        title: str,
+        config: Mapping[str, object],
+        dataset: Dataset,
+        tags: Mapping[str, object],
+        compute: Callable[[Recorder], None],
+        work: Path,
+    ) -> Run:
+        work.mkdir(exist_ok=True)
+        with _run(self.client, title, nested=True) as run_id:
+            params = [Param(key, str(value)) for key, value in config.items()]
+            run_tags = [RunTag(key, str(value)) for key, value in tags.items()]
+            self.client.log_batch(run_id, params=params, tags=run_tags)
+            mlflow.log_input(_mlflow_dataset(dataset), context=str(tags["stage"]))
+            recorder = Recorder(self.client, run_id, work)
+            try:
+                compute(recorder)
+            finally:
+                recorder.flush()
+            if recorder.note:
+                recorder.tags({"mlflow.note.content": recorder.note})
+            files = sorted(path for path in work.rglob("*") if path.is_file())
+            sizes = {path.relative_to(work).as_posix(): path.stat().st_size for path in files}
+            write_json(work / "manifest.json", sizes)
+            mlflow.log_artifacts(str(work))
+        shutil.rmtree(work)
+        return self.client.get_run(run_id)
+
+    def _finished(self, stage: str, fingerprint: str) -> Run | None:
+        """The newest finished run with this fingerprint whose artifacts are all still there."""
+        where = (
+            f"tags.stage = '{stage}' and tags.fingerprint = '{fingerprint}' "
+            "and attributes.status = 'FINISHED'"
+        )
+        runs = self.client.search_runs(
+            _experiments(self.client), where, order_by=["attributes.start_time DESC"], max_results=1
+        )
+        return runs[0] if runs and _is_whole(runs[0]) else None
+
+    def scored(self, dataset: Dataset, run_ids: Sequence[str] = ()) -> list[dict[str, object]]:
+        """Finished clustering runs of a dataset, from the tracking store, the newest first.
+
+        Parameters
+        ----------
+        dataset
+            The runs' dataset.
+        run_ids
+            Only these, where given.
+
+        Returns
+        -------
+        list of dict
+            Metrics as floats, and ``method``, ``input``, ``label_use``, ``seeds``, ``run_id``.
+        """
+        where = (
+            f"tags.stage = 'cluster' and tags.dataset = '{dataset.fingerprint}' "
+            "and attributes.status = 'FINISHED'"
+        )
+        if run_ids:
+            where += f" and attributes.run_id IN ({', '.join(map(repr, run_ids))})"
+        runs = self.client.search_runs(
+            _experiments(self.client), where, order_by=["attributes.start_time DESC"]
+        )
+        return [
+            {
+                **run.data.metrics,
+                **{tag: run.data.tags[tag] for tag in ("method", "input", "label_use")},
+                "seeds": int(run.data.params["seeds"]),
+                "run_id": run.info.run_id,
+            }
+            for run in runs
+        ]
+
+    def summary(self, table: StageRun, others: Sequence[StageRun]) -> None:
+        """Put what a person looks for first on this run itself, since the UI folds its children:
+        the best row's metrics, the table and the figures; and say where they are."""
+        run = self.client.get_run(table.run_id)
+        best = {key: value for key, value in run.data.metrics.items() if key.startswith("best/")}
+        recorder = Recorder(self.client, self.run_id, self.root)
+        recorder.metrics(best)
+        recorder.flush()
+        recorder.tags({k: v for k, v in run.data.tags.items() if k.startswith("best/")})
+        files = [
+            file
+            for stage in [table, *others]
+            for file in sorted(stage.folder.glob("*_task_*"))
+        ]
+        for file in files:
+            mlflow.log_artifact(str(file), run_id=self.run_id)
+        folder = local_artifacts(self.client.get_run(self.run_id))
+        print(f"{self.level}: {len(self.stages)} stages, {sum(s.reused for s in self.stages)} reused")
+        for file in files:
+            print(f"  {folder / file.name}")
+
+    @contextlib.contextmanager
+    def group(self, level: str) -> Iterator[Tracker]:
+        """A level as a child run of its own, under which its stages run."""
+        with _run(self.client, level, nested=True) as run_id:
+            tracker = Tracker(self.root, self.client, level, run_id)
+            yield tracker
+        self.stages += tracker.stages
+
+
+@contextlib.contextmanager
+def invocation(entry_point: str, options: Mapping[str, object]) -> Iterator[Tracker]:
+    """The run of one entry point: opened in the store, closed with the right status.
+
+    Under ``mlflow run`` it is the run that command has made; otherwise a new one. It ends FINISHED,
+    FAILED for any error, and KILLED for SIGTERM and Ctrl-C.
+
+    Parameters
+    ----------
+    entry_point
+        Its name, also the level of the stages that it runs.
+    options
+        The resolved options, logged where ``mlflow run`` has not logged the raw ones already.
+    """
+    root = project_root()
+    client = open_store(root)
+    with _sigterm_raises(), _run(client, entry_point, nested=False) as run_id:
+        logged = client.get_run(run_id).data.params
+        params = [Param(k, str(v)) for k, v in options.items() if k not in logged]
+        client.log_batch(run_id, params=params, tags=[RunTag("entry_point", entry_point)])
+        client.log_dict(run_id, dict(options), "options.json")
+        client.log_dict(run_id, environment(), "environment.json")
+        started = time.monotonic()
+        yield Tracker(root, client, entry_point, run_id)
+        print(f"{entry_point}: run {run_id} finished in {time.monotonic() - started:.1f} s")
+
+
+def open_store(root: Path) -> MlflowClient:
+    """The tracking store: MLFLOW_TRACKING_URI where set, else ``<root>/mlflow.db``.
+
+    Its tables are created once, under a lock: two first writers break them. Runs of this host
+    whose process is gone are marked KILLED.
+    """
+    lock = root / ".cache" / "store.lock"
+    lock.parent.mkdir(exist_ok=True)
+    with FileLock(lock), contextlib.chdir(root):  # ./mlruns is taken from the working folder
+        if "MLFLOW_TRACKING_URI" not in os.environ:
+            mlflow.set_tracking_uri(f"sqlite:///{root / 'mlflow.db'}")
+        client = MlflowClient()
+        _mark_dead_runs(client)
+    return client
+
+
+def project_root() -> Path:
+    """The folder of MLproject; where the package was installed without it, the working folder."""
+    return PACKAGE.parent if (PACKAGE.parent / "MLproject").exists() else Path.cwd()
+
+
+def caller_folder() -> Path:
+    """The folder in which the person typed the command.
+
+    ``mlflow run`` starts its command in the project's folder; the person's is then the working
+    folder of the ``mlflow`` process above this one.
+    """
+    if "MLFLOW_RUN_ID" not in os.environ:
+        return Path.cwd()
+    for process in psutil.Process().parents():
+        with contextlib.suppress(psutil.Error, OSError):
+            if "mlflow" in {Path(word).name for word in process.cmdline()[:3]}:
+                return Path(process.cwd())
+    return project_root()
+
+
+def environment() -> dict[str, object]:
+    """What the numbers were computed with."""
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": platform.machine(),
+        "cores": os.cpu_count(),
+        **{name: importlib.metadata.version(name) for name in RECORDED},
+    }
+
+
+def fingerprint_of(
+    stage: str,
+    config: Mapping[str, object],
+    dataset: Dataset,
+    inputs: Sequence[StageRun],
+    compute: Callable[[Recorder], None],
+) -> str:
+    """A hash of all that decides a stage's result: config (seeds included), data, inputs, the
+    source of `compute`'s module and of what it imports here, and the libraries' versions."""
+    file = inspect.getsourcefile(compute)
+    assert file is not None, "a stage's computation is defined in a file"
+    parts = {
+        "stage": stage,
+        "config": {key: str(value) for key, value in config.items()},
+        "dataset": dataset.fingerprint,
+        "inputs": [run.fingerprint for run in inputs],
+        "source": source_digest(Path(file)),
+        "versions": {name: importlib.metadata.version(name) for name in VERSIONED},
+    }
+    return _digest(json.dumps(parts, sort_keys=True))
+
+
+@cache
+def source_digest(file: Path) -> str:
+    """A hash of a module and of every genre_vae module that it imports, directly or not.
+
+    Comments and layout do not count. This module does not count either: it records results and
+    does not make them.
+    """
+    seen: dict[Path, str] = {}
+    waiting = [file.resolve()]
+    while waiting:
+        module = waiting.pop()
+        if module in seen or module == Path(__file__).resolve():
+            continue
+        tree = ast.parse(module.read_text("utf-8"))
+        seen[module] = ast.dump(tree)
+        waiting += [PACKAGE / f"{name}.py" for name in imported_modules(tree)]
+    return _digest("\n".join(seen[module] for module in sorted(seen)))
+
+
+def imported_modules(tree: ast.Module) -> set[str]:
+    """Names of the genre_vae modules that a module imports anywhere, e.g. ``{"records"}``."""
+    dotted = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module == "genre_vae":
+            dotted |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("genre_vae."):
+            dotted.add(str(node.module).split(".")[1])
+        elif isinstance(node, ast.Import):
+            parts = [alias.name.split(".") for alias in node.names]
+            dotted |= {p[1] for p in parts if p[0] == "genre_vae" and len(p) > 1}
+    return dotted
+
+
+def local_artifacts(run: Run) -> Path:
+    """A local folder with a run's artifacts; downloaded where the store is not on this disk."""
+    return Path(mlflow.artifacts.download_artifacts(run_id=run.info.run_id))
+
+
+def _is_whole(run: Run) -> bool:
+    try:
+        folder = local_artifacts(run)
+        manifest: dict[str, int] = json.loads((folder / "manifest.json").read_text("utf-8"))
+    except (OSError, json.JSONDecodeError, mlflow.MlflowException):
+        return False
+    files = {folder / name: size for name, size in manifest.items()}
+    return all(file.is_file() and file.stat().st_size == size for file, size in files.items())
+
+
+def _experiments(client: MlflowClient) -> list[str]:
+    """Work is reused wherever it was filed, so every experiment is searched."""
+    return [experiment.experiment_id for experiment in client.search_experiments()]
+
+
+def _mlflow_dataset(dataset: Dataset) -> Any:
+    from mlflow.data.filesystem_dataset_source import FileSystemDatasetSource  # noqa: F401
+    from mlflow.data.meta_dataset import MetaDataset
+    from mlflow.data.dataset_source_registry import resolve_dataset_source
+
+    source = resolve_dataset_source(str(dataset.folder))
+    return MetaDataset(source, name=dataset.name, digest=dataset.fingerprint)
+
+
+@contextlib.contextmanager
+def _run(client: MlflowClient, name: str, *, nested: bool) -> Iterator[str]:
+    """A run with the process's identity on it, ended with the status that fits."""
+    run_id = mlflow.start_run(run_name=name, nested=nested).info.run_id
+    tags = [RunTag(key, value) for key, value in (_identity() | {"mlflow.runName": name}).items()]
+    client.log_batch(run_id, tags=tags)
+    status = RunStatus.FAILED
+    try:
+        yield run_id
+        status = RunStatus.FINISHED
+    except (KeyboardInterrupt, Terminated):
+        status = RunStatus.KILLED
+        raise
+    finally:
+        mlflow.end_run(RunStatus.to_string(status))
+
+
+@contextlib.contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    def handler(signum: int, frame: FrameType | None) -> None:
+        raise Terminated
+
+    previous = signal.signal(signal.SIGTERM, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _identity() -> dict[str, str]:
+    """Host, boot and process: a process id alone comes again."""
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    process = psutil.Process()
+    return {
+        "host": socket.gethostname(),
+        "boot": boot.read_text().strip() if boot.exists() else str(int(psutil.boot_time())),
+        "pid": str(process.pid),
+        "process_started": f"{process.create_time():.2f}",
+    }
+
+
+def _mark_dead_runs(client: MlflowClient) -> None:
+    here = _identity()
+    where = f"tags.host = '{here['host']}' and attributes.status = 'RUNNING'"
+    for run in client.search_runs(_experiments(client), where):
+        tags = run.data.tags
+        alive = tags.get("boot") == here["boot"] and _is_alive(tags["pid"], tags["process_started"])
+        if not alive:
+            client.set_terminated(run.info.run_id, RunStatus.to_string(RunStatus.KILLED))
+
+
+def _is_alive(pid: str, started: str) -> bool:
+    try:
+        return f"{psutil.Process(int(pid)).create_time():.2f}" == started
+    except psutil.Error:
+        return False
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
