@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from entrypoints.features import features
 from entrypoints.options import Options, entry_point
 from entrypoints.train import members, train
 from genre_vae.records import Assignment, FeatureSet
-from genre_vae.tracking import Recorder, StageRun, Tracker
+
+if TYPE_CHECKING:
+    from genre_vae.tracking import Recorder, StageRun, Tracker
+
 
 TITLES = {"pca": "PCA", "autoencoder": "Autoencoder", "vae": "VAE"}
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from entrypoints.features import data_folder
 from entrypoints.options import Options, entry_point
 from genre_vae import comparison
-from genre_vae.catalog import scan
+from genre_vae.catalog import Catalog, scan
 from genre_vae.records import InputError
-from genre_vae.tracking import Dataset, Recorder, StageRun, Tracker
+
+if TYPE_CHECKING:
+    from genre_vae.tracking import Recorder, StageRun, Tracker
 
 
 def compare(
-    tracker: Tracker, level: str, dataset: Dataset, runs: Sequence[StageRun] = ()
+    tracker: Tracker, level: str, dataset: Catalog, runs: Sequence[StageRun] = ()
 ) -> StageRun:
     """The table of a level, queried from the tracking store, as a stage.
 
@@ -46,7 +49,11 @@ def compare(
         best = comparison.best(frame)
         if best is not None:
             record.metrics(
-                {f"best/{name}": best[name] for name in comparison.METRICS if best[name] == best[name]}
+                {
+                    f"best/{name}": best[name]
+                    for name in comparison.METRICS
+                    if best[name] == best[name]
+                }
             )
             record.tags({"best/method": best["method"], "best/run_id": best["run_id"]})
             record.note = f"best: {best['method']}"
@@ -67,8 +74,7 @@ def compare(
 def main(tracker: Tracker, options: Options) -> None:
     """Print and log a level's table from the newest finished runs of its methods."""
     catalog = scan(data_folder(options, tracker.root))
-    dataset = Dataset(catalog.name, catalog.folder, catalog.fingerprint)
-    compare(tracker, options.level, dataset)
+    compare(tracker, options.level, catalog)
 
 
 if __name__ == "__main__":

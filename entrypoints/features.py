@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from entrypoints.options import Options, entry_point
-from genre_vae import tracking
+from entrypoints.options import Options, caller_folder, entry_point
 from genre_vae.catalog import scan
 from genre_vae.records import InputError
-from genre_vae.tracking import Dataset, Recorder, StageRun, Tracker
+
+if TYPE_CHECKING:
+    from genre_vae.tracking import Recorder, StageRun, Tracker
 
 
 def features(tracker: Tracker, options: Options) -> StageRun:
@@ -47,7 +49,7 @@ def features(tracker: Tracker, options: Options) -> StageRun:
     return tracker.stage(
         "features",
         title=f"mfcc and mel of {catalog.name}",
-        dataset=Dataset(catalog.name, catalog.folder, catalog.fingerprint),
+        dataset=catalog,
         config={},  # all of it is constants in the source, which the fingerprint covers
         tags={"folder": catalog.folder},
         compute=compute,
@@ -68,7 +70,7 @@ def data_folder(options: Options, root: Path) -> Path:
         return folder
     if not options.data:
         raise InputError("data is empty: name a folder, 'demo' or 'auto'")
-    return (tracking.caller_folder() / Path(options.data).expanduser()).resolve()
+    return (caller_folder() / Path(options.data).expanduser()).resolve()
 
 
 @entry_point("data", "workers")

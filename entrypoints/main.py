@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from entrypoints.easy import easy
 from entrypoints.options import Options, entry_point
-from genre_vae.tracking import Tracker
+
+if TYPE_CHECKING:
+    from genre_vae.tracking import Tracker
 
 
 @entry_point(

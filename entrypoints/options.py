@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import gc
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
@@ -24,8 +28,8 @@ class Options:
     n_clusters: str = "auto"
     latent_dim: int = 16
     beta: float = 1.0
-    epochs: int = 200
-    patience: int = 20
+    epochs: int = 500
+    patience: int = 50
     batch_size: int = 32
     lr: float = 1e-3
     seeds: int = 5
@@ -55,7 +59,7 @@ class Options:
         return self.device
 
 
-class _AutoInt(click.ParamType):
+class _AutoInt(click.ParamType[str]):
     """``auto`` or a whole number of at least `low`; stays text, as MLproject has it."""
 
     name = "auto|integer"
@@ -63,9 +67,7 @@ class _AutoInt(click.ParamType):
     def __init__(self, low: int) -> None:
         self.low = low
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> str:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         if value != "auto" and not (str(value).isdecimal() and int(value) >= self.low):
             self.fail(f"{value!r} is neither 'auto' nor a whole number from {self.low}", param, ctx)
         return str(value)
@@ -133,6 +135,11 @@ def entry_point(
 
     def decorate(function: Callable[[Tracker, Options], None]) -> click.Command:
         def callback(**given: Any) -> None:
+            # Importing MLflow makes a million objects that stay. Looking for garbage among them less
+            # often, and not at all on the way out, takes a third off a run that only finds finished
+            # work again.
+            gc.set_threshold(100_000)
+            atexit.register(gc.freeze)
             from genre_vae import tracking
 
             entry = function.__module__.rpartition(".")[2]
@@ -155,6 +162,23 @@ def entry_point(
         return command
 
     return decorate
+
+
+def caller_folder() -> Path:
+    """The folder in which the person typed the command.
+
+    ``mlflow run`` starts its command in the project's folder; the person's is then the working
+    folder of the ``mlflow`` process above this one, or where that cannot be seen, the project's.
+    """
+    import psutil
+
+    if "MLFLOW_RUN_ID" not in os.environ:
+        return Path.cwd()
+    for process in psutil.Process().parents():
+        with contextlib.suppress(psutil.Error, OSError):
+            if "mlflow" in {Path(word).name for word in process.cmdline()[:3]}:
+                return Path(process.cwd())
+    return Path.cwd()
 
 
 def _option(name: str) -> click.Option:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from entrypoints.features import features
 from entrypoints.options import Options, entry_point
 from genre_vae.records import FeatureSet
-from genre_vae.tracking import Recorder, StageRun, Tracker
+
+if TYPE_CHECKING:
+    from genre_vae.tracking import Recorder, StageRun, Tracker
 
 
 def train(tracker: Tracker, options: Options, source: StageRun, model: str) -> StageRun:
@@ -29,9 +31,11 @@ def train(tracker: Tracker, options: Options, source: StageRun, model: str) -> S
     def compute(record: Recorder) -> None:
         import numpy as np
         import pandas as pd
+        import torch
 
         from genre_vae import figures, training
 
+        torch.set_num_threads(1)  # faster for models this small, and bit-identical on a machine
         mfcc = FeatureSet.load(source.folder, "mfcc")
         base = training.TrainConfig(**config | {"device": options.torch_device})
         histories = {}
@@ -41,9 +45,9 @@ def train(tracker: Tracker, options: Options, source: StageRun, model: str) -> S
             folder.mkdir(exist_ok=True)
 
             def on_epoch(epoch: training.Epoch, seed: int = seed) -> None:
-                values = {"train_loss": epoch.train_loss, "val_loss": epoch.val_loss}
-                named = {f"{key}/seed_{seed}": value for key, value in values.items()}
-                record.metrics(named, step=epoch.epoch)
+                losses = epoch._asdict()
+                step = losses.pop("epoch")
+                record.metrics({f"{k}/seed_{seed}": v for k, v in losses.items()}, step=step)
 
             fitted = training.fit(
                 mfcc,

@@ -12,6 +12,7 @@ import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
@@ -31,14 +32,14 @@ class Catalog:
         The folder that track ids are relative to.
     tracks
         One row per audio file in the order of ``track_id``, with the columns ``track_id`` (path
-        below `folder`, with ``/``), ``path``, ``genre`` (``""`` where unknown), ``bytes`` and
-        ``digest`` (of the file's content).
+        below `folder`, with ``/``), ``path``, ``genre`` (``""`` where unknown) and ``digest`` (of
+        the file's content).
     """
 
     folder: Path
     tracks: pd.DataFrame
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """A hash of ids, genres and contents: equal collections have equal fingerprints,
         wherever they lie and in whatever order the file system lists them."""
@@ -91,7 +92,6 @@ def scan(folder: Path) -> Catalog:
                 "track_id": [path.relative_to(folder).as_posix() for path in paths],
                 "path": [str(path) for path in paths],
                 "genre": ["" if path.parent == base else _genre(path, base) for path in paths],
-                "bytes": [path.stat().st_size for path in paths],
                 "digest": digests,
             }
         ),
@@ -118,8 +118,6 @@ def _genre(path: Path, base: Path) -> str:
 def _digest(path: Path) -> str:
     try:
         with path.open("rb") as file:
-            return hashlib.file_digest(
-                file, lambda: hashlib.blake2b(digest_size=16)
-            ).hexdigest()
+            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
     except OSError as error:  # the features pass will list the file with its reason
         return f"unreadable: {error.strerror}"

@@ -21,7 +21,7 @@ SEED_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "easy": ("method", "silhouette", "calinski_harabasz"),
 }
 METHODS: Mapping[str, tuple[str, ...]] = {
-    "easy": ("PCA + k-means", "VAE + k-means"),
+    "easy": ("PCA + k-means", "Autoencoder + k-means", "VAE + k-means"),
 }
 METRICS = (*INTERNAL, *LABEL)
 COLUMNS = (
@@ -30,6 +30,7 @@ COLUMNS = (
     *("nmi_chance", "purity_chance", "noise", "n_samples", "n_clusters", "seeds"),
     *("input", "label_use", "rank", "run_id"),
 )
+SHOWN = ("ami", "nmi", "ari", "purity", "silhouette", "calinski_harabasz")  # to people, in order
 RANKED_BY = ("ami", "silhouette")  # the first that is defined in every row: labels may be unknown
 
 
@@ -77,45 +78,43 @@ def best(frame: pd.DataFrame) -> pd.Series | None:
 
 
 def markdown(frame: pd.DataFrame) -> str:
-    """The table for people: rank, method, metrics as ``mean [low, high]``, chance in the header.
+    """The table for people: ``mean ± half the interval (chance)`` for each method.
 
     Columns that are nan throughout are left out.
     """
-    shown = [metric for metric in METRICS if frame[metric].notna().any()]
-    headers = ["rank", "method", *shown]
-    for metric in ("nmi", "purity"):
-        if metric in shown:
-            headers.insert(headers.index(metric) + 1, f"{metric} by chance")
-    headers += ["tracks", "clusters", "seeds", "input", "label use"]
-    cells = [
-        [_cell(row, header.replace(" by chance", "_chance")) for header in headers]
-        for _, row in frame.iterrows()
-    ]
-    text = tabulate(cells, headers, tablefmt="pipe", disable_numparse=True)
-    oracles = int(frame["rank"].isna().sum())
+    shown = [metric for metric in SHOWN if frame[metric].notna().any()]
+    headers = {
+        "rank": "rank",
+        "method": "method",
+        **{metric: metric.replace("_", " ") for metric in shown},
+        "n_samples": "tracks",
+        "n_clusters": "clusters",
+        "seeds": "seeds",
+        "label_use": "label use",
+    }
+    cells = [[_cell(row, column) for column in headers] for _, row in frame.iterrows()]
+    text = tabulate(cells, list(headers.values()), tablefmt="pipe", disable_numparse=True)
     notes = [
-        f"Ranked by {ranking_metric(frame)}. Brackets: 95 % interval of the mean over seeds.",
-        "Silhouette, Calinski-Harabasz and Davies-Bouldin compare clusterings within one "
-        "representation, not across representations.",
+        f"Ranked by {ranking_metric(frame).upper()}. ± is half the 95 % interval of the mean over "
+        "seeds; in parentheses what chance gives (AMI and ARI: 0).",
+        "Silhouette and Calinski-Harabasz compare clusterings of one representation, "
+        "not representations.",
     ]
-    if oracles:
+    if frame["rank"].isna().any():
         notes.append("Rows without a rank are oracles: labels reached into their values.")
     return text + "\n\n" + "\n".join(notes) + "\n"
 
 
 def _cell(row: pd.Series, column: str) -> str:
-    column = {
-        "tracks": "n_samples",
-        "clusters": "n_clusters",
-        "label use": "label_use",
-    }.get(column, column)
     value = row[column]
     if pd.isna(value):
         return "oracle" if column == "rank" else ""
-    if column not in METRICS and not column.endswith("_chance"):
+    if column not in METRICS:
         return f"{value:g}" if isinstance(value, float) else str(value)
     digits = 1 if column == "calinski_harabasz" else 3
-    if pd.isna(row.get(f"{column}_low")):
-        return f"{value:.{digits}f}"
-    low, high = row[f"{column}_low"], row[f"{column}_high"]
-    return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+    text = f"{value:.{digits}f}"
+    if pd.notna(row[f"{column}_low"]):
+        text += f" ± {(row[f'{column}_high'] - row[f'{column}_low']) / 2:.{digits}f}"
+    if column in ("nmi", "purity"):
+        text += f" ({row[f'{column}_chance']:.3f})"
+    return text

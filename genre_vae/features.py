@@ -84,7 +84,8 @@ def power_to_db(power: FloatArray, *, ref: float) -> FloatArray:
     """``10 log10(power / ref)``, no lower than 80 dB below its peak (librosa.power_to_db)."""
     amin = 1e-10
     db = 10 * np.log10(np.maximum(power, amin)) - 10 * np.log10(max(ref, amin))
-    return np.maximum(db, db.max() - TOP_DB).astype(np.float32)
+    floored: FloatArray = np.maximum(db, db.max() - TOP_DB).astype(np.float32)
+    return floored
 
 
 def extract(waveform: FloatArray, filters: scipy.sparse.csr_array) -> Features:

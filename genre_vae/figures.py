@@ -153,9 +153,7 @@ def _scatter(
     )
 
 
-def loss_curves(
-    histories: Mapping[int, Sequence[tuple[float, ...]]], *, title: str
-) -> Figure:
+def loss_curves(histories: Mapping[int, Sequence[tuple[float, ...]]], *, title: str) -> Figure:
     """Training and validation loss of every member.
 
     Parameters

@@ -22,15 +22,15 @@ accuracy                  [0, 1]     best one-to-one assignment of clusters to g
 NMI, purity and accuracy are not 0 by chance, and the more clusters or the fewer tracks the
 further from it: ``nmi_chance`` and ``purity_chance`` are their expectations when the same cluster
 sizes are dealt to tracks at random (the permutation model of Vinh, Epps & Bailey, 2010).
+
+scipy and scikit-learn are imported where they are used: a run that only finds finished work again
+needs neither.
 """
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import linear_sum_assignment
-from scipy.special import xlogy
-from scipy.stats import t as student_t
 
 from genre_vae.records import IntArray, StrArray
 
@@ -55,12 +55,15 @@ def purity(labels: StrArray, clusters: IntArray) -> float:
 
 def accuracy(labels: StrArray, clusters: IntArray) -> float:
     """Share of tracks on the best one-to-one assignment of clusters to genres (Kuhn, 1955)."""
+    from scipy.optimize import linear_sum_assignment
+
     table = contingency(labels, clusters)
     return float(table[linear_sum_assignment(table, maximize=True)].sum() / len(labels))
 
 
 def nmi_chance(labels: StrArray, clusters: IntArray) -> float:
     """Expected NMI of a random deal with these genre and cluster sizes (exact)."""
+    from scipy.special import xlogy
     from sklearn.metrics.cluster import expected_mutual_information
 
     table = contingency(labels, clusters)
@@ -125,9 +128,11 @@ def interval(samples: npt.ArrayLike) -> tuple[float, float, float]:
     samples : (seeds,)
         One value per seed. With a single one, or a nan among them, the ends are nan.
     """
+    from scipy.special import stdtrit
+
     array = np.asarray(samples, dtype=np.float64)
     mean = float(array.mean())
     if len(array) < 2:
         return mean, float("nan"), float("nan")
-    half = float(student_t.ppf(0.975, len(array) - 1) * array.std(ddof=1) / np.sqrt(len(array)))
+    half = float(stdtrit(len(array) - 1, 0.975) * array.std(ddof=1) / np.sqrt(len(array)))
     return mean, mean - half, mean + half

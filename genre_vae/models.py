@@ -9,6 +9,7 @@ Axes: ``b`` batch, ``d`` input dimensions, ``k`` latent dimensions.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -28,7 +29,7 @@ class Output(NamedTuple):
 def _perceptron(*widths: int) -> nn.Sequential:
     """Linear layers with ReLU between them (none after the last)."""
     layers: list[nn.Module] = []
-    for before, after in zip(widths, widths[1:], strict=False):
+    for before, after in pairwise(widths):
         layers += [nn.Linear(before, after), nn.ReLU()]
     return nn.Sequential(*layers[:-1])
 
@@ -44,9 +45,7 @@ class Autoencoder(nn.Module):
         Widths of the encoder's hidden layers.
     """
 
-    def __init__(
-        self, input_dim: int, latent_dim: int, hidden: tuple[int, ...] = HIDDEN
-    ) -> None:
+    def __init__(self, input_dim: int, latent_dim: int, hidden: tuple[int, ...] = HIDDEN) -> None:
         super().__init__()
         self.trunk = nn.Sequential(_perceptron(input_dim, *hidden), nn.ReLU())
         self.mean = nn.Linear(hidden[-1], latent_dim)
@@ -72,9 +71,7 @@ class VAE(Autoencoder):
     """Variational autoencoder (Kingma & Welling, 2014, arXiv:1312.6114) of the same shape: the
     code of x is the Gaussian N(mean, exp(logvar))."""
 
-    def __init__(
-        self, input_dim: int, latent_dim: int, hidden: tuple[int, ...] = HIDDEN
-    ) -> None:
+    def __init__(self, input_dim: int, latent_dim: int, hidden: tuple[int, ...] = HIDDEN) -> None:
         super().__init__(input_dim, latent_dim, hidden)
         self.logvar = nn.Linear(hidden[-1], latent_dim)
 

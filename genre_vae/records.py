@@ -90,14 +90,10 @@ def _save_rows(
     write_array(folder / "y.npy", y)
     write_json(folder / "genre_map.json", genre_map)
     write_json(folder / "track_ids.json", record.ids.tolist())
-    write_json(
-        folder / f"{stem}.json", {"name": record.name, "label_use": str(record.label_use)}
-    )
+    write_json(folder / f"{stem}.json", {"name": record.name, "label_use": str(record.label_use)})
 
 
-def _load_rows(
-    folder: Path, stem: str, *, mmap: bool = False
-) -> tuple[npt.NDArray[Any], _Rows]:
+def _load_rows(folder: Path, stem: str, *, mmap: bool = False) -> tuple[npt.NDArray[Any], _Rows]:
     def read(name: str) -> Any:
         return json.loads((folder / name).read_text("utf-8"))
 
@@ -182,9 +178,7 @@ class FeatureSet:
         """The rows of `ids`, in that order; ``KeyError`` names the first id that is not here."""
         where = {track_id: row for row, track_id in enumerate(self.ids.tolist())}
         rows = [where[str(track_id)] for track_id in ids]
-        return replace(
-            self, ids=self.ids[rows], values=self.values[rows], labels=self.labels[rows]
-        )
+        return replace(self, ids=self.ids[rows], values=self.values[rows], labels=self.labels[rows])
 
     def save(self, folder: Path, stem: str) -> None:
         """Write ``<stem>.npy`` and, beside it, ``track_ids.json``, ``y.npy`` (genre numbers, -1

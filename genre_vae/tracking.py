@@ -18,16 +18,18 @@ import shutil
 import signal
 import socket
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psutil
 from filelock import FileLock
 
+from genre_vae.catalog import Catalog
 from genre_vae.records import write_json
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when mlflow is imported
@@ -38,6 +40,7 @@ from mlflow.tracking import MlflowClient
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from mlflow.data.pandas_dataset import PandasDataset
 
 PACKAGE = Path(__file__).resolve().parent
 FLUSH_AT = 500  # metrics sent in one batch: a call each costs a hundred times as much
@@ -45,17 +48,8 @@ VERSIONED = ("numpy", "torch", "scikit-learn")  # whose versions can change a re
 RECORDED = (*VERSIONED, "librosa", "mlflow", "pandas", "scipy", "soundfile", "soxr")
 
 
-class Terminated(BaseException):  # noqa: N818 - like KeyboardInterrupt, not an error
+class Terminated(BaseException):
     """SIGTERM, as an exception, so that runs are closed and temporary files removed."""
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """The collection that a run is about: its name, where it lies, and the hash of its content."""
-
-    name: str
-    folder: Path
-    fingerprint: str
 
 
 @dataclass(frozen=True)
@@ -66,7 +60,7 @@ class StageRun:
     title: str
     run_id: str
     fingerprint: str
-    dataset: Dataset
+    dataset: Catalog
     folder: Path
     reused: bool
     seconds: float
@@ -118,7 +112,7 @@ class Tracker:
         stage: str,
         *,
         title: str,
-        dataset: Dataset,
+        dataset: Catalog,
         config: Mapping[str, object],
         compute: Callable[[Recorder], None],
         inputs: Sequence[StageRun] = (),
@@ -151,8 +145,13 @@ class Tracker:
             reused = run is not None
             if run is None:
                 print(f"{stage:<10} {title}", flush=True)
-                all_tags = {"dataset": dataset.fingerprint, "fingerprint": fingerprint}
-                all_tags |= {"stage": stage, "level": self.level, **(tags or {})}
+                all_tags = {
+                    "stage": stage,
+                    "level": self.level,
+                    "dataset": dataset.fingerprint,
+                    "fingerprint": fingerprint,
+                    **(tags or {}),
+                }
                 run = self._compute(title, config, dataset, all_tags, compute, work)
             finished = StageRun(
                 stage,
@@ -176,7 +175,7 @@ class Tracker:
         self,
         title: str,
         config: Mapping[str, object],
-        dataset: Dataset,
+        dataset: Catalog,
         tags: Mapping[str, object],
         compute: Callable[[Recorder], None],
         work: Path,
@@ -212,7 +211,7 @@ class Tracker:
         )
         return runs[0] if runs and _is_whole(runs[0]) else None
 
-    def scored(self, dataset: Dataset, run_ids: Sequence[str] = ()) -> list[dict[str, object]]:
+    def scored(self, dataset: Catalog, run_ids: Sequence[str] = ()) -> list[dict[str, object]]:
         """Finished clustering runs of a dataset, from the tracking store, the newest first.
 
         Parameters
@@ -256,14 +255,14 @@ class Tracker:
         recorder.flush()
         recorder.tags({k: v for k, v in run.data.tags.items() if k.startswith("best/")})
         files = [
-            file
-            for stage in [table, *others]
-            for file in sorted(stage.folder.glob("*_task_*"))
+            file for stage in [table, *others] for file in sorted(stage.folder.glob("*_task_*"))
         ]
         for file in files:
             mlflow.log_artifact(str(file), run_id=self.run_id)
         folder = local_artifacts(self.client.get_run(self.run_id))
-        print(f"{self.level}: {len(self.stages)} stages, {sum(s.reused for s in self.stages)} reused")
+        print(
+            f"{self.level}: {len(self.stages)} stages, {sum(s.reused for s in self.stages)} reused"
+        )
         for file in files:
             print(f"  {folder / file.name}")
 
@@ -312,8 +311,7 @@ def open_store(root: Path) -> MlflowClient:
     lock = root / ".cache" / "store.lock"
     lock.parent.mkdir(exist_ok=True)
     with FileLock(lock), contextlib.chdir(root):  # ./mlruns is taken from the working folder
-        if "MLFLOW_TRACKING_URI" not in os.environ:
-            mlflow.set_tracking_uri(f"sqlite:///{root / 'mlflow.db'}")
+        os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{root / 'mlflow.db'}")
         client = MlflowClient()
         _mark_dead_runs(client)
     return client
@@ -322,21 +320,6 @@ def open_store(root: Path) -> MlflowClient:
 def project_root() -> Path:
     """The folder of MLproject; where the package was installed without it, the working folder."""
     return PACKAGE.parent if (PACKAGE.parent / "MLproject").exists() else Path.cwd()
-
-
-def caller_folder() -> Path:
-    """The folder in which the person typed the command.
-
-    ``mlflow run`` starts its command in the project's folder; the person's is then the working
-    folder of the ``mlflow`` process above this one.
-    """
-    if "MLFLOW_RUN_ID" not in os.environ:
-        return Path.cwd()
-    for process in psutil.Process().parents():
-        with contextlib.suppress(psutil.Error, OSError):
-            if "mlflow" in {Path(word).name for word in process.cmdline()[:3]}:
-                return Path(process.cwd())
-    return project_root()
 
 
 def environment() -> dict[str, object]:
@@ -353,7 +336,7 @@ def environment() -> dict[str, object]:
 def fingerprint_of(
     stage: str,
     config: Mapping[str, object],
-    dataset: Dataset,
+    dataset: Catalog,
     inputs: Sequence[StageRun],
     compute: Callable[[Recorder], None],
 ) -> str:
@@ -376,8 +359,7 @@ def fingerprint_of(
 def source_digest(file: Path) -> str:
     """A hash of a module and of every genre_vae module that it imports, directly or not.
 
-    Comments and layout do not count. This module does not count either: it records results and
-    does not make them.
+    This module does not count: it records results and does not make them.
     """
     seen: dict[Path, str] = {}
     waiting = [file.resolve()]
@@ -385,24 +367,24 @@ def source_digest(file: Path) -> str:
         module = waiting.pop()
         if module in seen or module == Path(__file__).resolve():
             continue
-        tree = ast.parse(module.read_text("utf-8"))
-        seen[module] = ast.dump(tree)
-        waiting += [PACKAGE / f"{name}.py" for name in imported_modules(tree)]
+        seen[module] = module.read_text("utf-8")
+        waiting += [PACKAGE / f"{name}.py" for name in imported_modules(seen[module])]
     return _digest("\n".join(seen[module] for module in sorted(seen)))
 
 
-def imported_modules(tree: ast.Module) -> set[str]:
-    """Names of the genre_vae modules that a module imports anywhere, e.g. ``{"records"}``."""
-    dotted = set()
-    for node in ast.walk(tree):
+@cache
+def imported_modules(source: str) -> frozenset[str]:
+    """Names of the genre_vae modules that a source imports anywhere, e.g. ``{"records"}``."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom) and node.module == "genre_vae":
-            dotted |= {alias.name for alias in node.names}
+            found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("genre_vae."):
-            dotted.add(str(node.module).split(".")[1])
+            found.add(str(node.module).split(".")[1])
         elif isinstance(node, ast.Import):
             parts = [alias.name.split(".") for alias in node.names]
-            dotted |= {p[1] for p in parts if p[0] == "genre_vae" and len(p) > 1}
-    return dotted
+            found |= {part[1] for part in parts if part[0] == "genre_vae" and len(part) > 1}
+    return frozenset(found)
 
 
 def local_artifacts(run: Run) -> Path:
@@ -425,13 +407,20 @@ def _experiments(client: MlflowClient) -> list[str]:
     return [experiment.experiment_id for experiment in client.search_experiments()]
 
 
-def _mlflow_dataset(dataset: Dataset) -> Any:
-    from mlflow.data.filesystem_dataset_source import FileSystemDatasetSource  # noqa: F401
-    from mlflow.data.meta_dataset import MetaDataset
-    from mlflow.data.dataset_source_registry import resolve_dataset_source
+def _mlflow_dataset(dataset: Catalog) -> PandasDataset:
+    """The catalog as MLflow keeps datasets: schema, row count, and our fingerprint as digest."""
+    from mlflow.data.pandas_dataset import from_pandas
 
-    source = resolve_dataset_source(str(dataset.folder))
-    return MetaDataset(source, name=dataset.name, digest=dataset.fingerprint)
+    with warnings.catch_warnings():
+        # MLflow registers its source for local folders twice and warns that it had to choose.
+        warnings.filterwarnings("ignore", "The specified dataset source can be interpreted")
+        return from_pandas(
+            dataset.tracks,
+            source=str(dataset.folder),
+            targets="genre",
+            name=dataset.name,
+            digest=dataset.fingerprint,
+        )
 
 
 @contextlib.contextmanager
@@ -494,5 +483,3 @@ def _is_alive(pid: str, started: str) -> bool:
 
 def _digest(text: str) -> str:
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
-
-

@@ -53,8 +53,8 @@ class TrainConfig:
     model: str = "vae"
     latent_dim: int = 16
     beta: float = 1.0
-    epochs: int = 200
-    patience: int = 20
+    epochs: int = 500
+    patience: int = 50
     batch_size: int = 32
     lr: float = 1e-3
     val_fraction: float = 0.1
@@ -160,7 +160,7 @@ def fit(
         model.train()
         total = 0.0
         order = torch.randperm(len(train), generator=generator)
-        for rows in order.split(config.batch_size):
+        for rows in torch.split(order, config.batch_size):
             x = train[rows]
             noise = torch.randn(len(x), config.latent_dim, generator=generator)
             loss = elbo(x, model(x, noise.to(config.device)), beta=config.beta)
@@ -180,7 +180,9 @@ def fit(
             best, best_weights = epoch, copy.deepcopy(model.state_dict())
         on_epoch(epoch)
         if checkpoint is not None and len(history) % CHECKPOINT_EVERY == 0:
-            _write_checkpoint(checkpoint, config, model, best_weights, optimizer, generator, history)
+            _write_checkpoint(
+                checkpoint, config, model, best_weights, optimizer, generator, history
+            )
     if checkpoint is not None:
         _write_checkpoint(checkpoint, config, model, best_weights, optimizer, generator, history)
 

@@ -1,0 +1,52 @@
+# The front door. `make easy` on a machine with Python 3.11+ and make installs and runs.
+PYTHON ?= python3
+VENV ?= .venv
+DATA ?= auto
+BIN := $(VENV)/bin
+RUN = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/mlflow run . --env-manager local \
+	--experiment-name genre-vae -P data="$(DATA)" $(ARGS)
+
+.PHONY: help easy main ui install lint format test test-slow check clean
+
+help:
+	@echo "make easy [DATA=folder] [ARGS='-P seeds=3']   the Easy level (the demo corpus, or data/gtzan)"
+	@echo "make main [DATA=folder]                       every level"
+	@echo "make ui                                       look at the runs on http://127.0.0.1:5000"
+	@echo "make test | make check                        the tests | format, lint, types and tests"
+
+easy: install
+	$(RUN) -e easy
+
+main: install
+	$(RUN) -e main
+
+ui: install
+	$(BIN)/mlflow ui --host 127.0.0.1 --backend-store-uri sqlite:///mlflow.db
+
+install: $(VENV)/installed
+
+$(VENV)/installed: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "genre-vae needs Python 3.11 or newer; name one with make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $@
+
+lint: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: install
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+test: install
+	$(BIN)/python -m pytest
+
+test-slow: install
+	$(BIN)/python -m pytest -m slow
+
+check: lint test
+
+clean:
+	rm -rf $(VENV) .cache build *.egg-info
