@@ -27,7 +27,12 @@ def features(tracker: Tracker, options: Options) -> StageRun:
             catalog,
             workers=options.n_workers,
             progress=lambda results: tqdm(
-                results, total=len(catalog.tracks), unit="file", desc=f"{'':<10}", leave=False
+                results,
+                total=len(catalog.tracks),
+                unit="file",
+                desc=f"{'':<10}",
+                leave=False,
+                disable=None,
             ),
         )
         mfcc.save(record.folder, "mfcc")
@@ -39,9 +44,10 @@ def features(tracker: Tracker, options: Options) -> StageRun:
 
         genres = set(mfcc.labels.tolist()) - {""}
         record.metrics({"tracks": len(mfcc), "skipped": len(skipped), "genres": len(genres)})
+        where = f"in {len(genres)} genres" if genres else "without genres"
         record.note = "\n".join(
             [
-                f"{len(mfcc)} tracks in {len(genres)} genres, {len(skipped)} files left out",
+                f"{len(mfcc)} tracks {where}, {len(skipped)} files left out",
                 *(f"left out: {row.track_id}: {row.reason}" for row in skipped.itertuples()),
             ]
         )

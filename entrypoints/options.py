@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import gc
+import math
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -73,9 +74,21 @@ class _AutoInt(click.ParamType[str]):
         return str(value)
 
 
+class _Finite(click.FloatRange):
+    """A number in a range; ``nan`` is in every range for click."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        number = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail("'nan' is not a number", param, ctx)
+        return float(number)
+
+
 MODEL_NAMES = ("pca", "autoencoder", "vae")
 LEVELS = ("easy",)
-_ABOVE_ZERO = click.FloatRange(0, min_open=True, max=1e6)
+_ABOVE_ZERO = _Finite(0, min_open=True, max=1e6)
 _KINDS: dict[str, tuple[Any, str]] = {
     "data": (
         str,
@@ -86,7 +99,7 @@ _KINDS: dict[str, tuple[Any, str]] = {
     "level": (click.Choice(LEVELS), "Whose table or figures."),
     "n_clusters": (_AutoInt(2), "Number of clusters; 'auto': as many as there are genres."),
     "latent_dim": (click.IntRange(1, 4096), "Dimensions of the embedding (PCA's as well)."),
-    "beta": (click.FloatRange(0, 1e6), "Weight of the KL term in the objective."),
+    "beta": (_Finite(0, 1e6), "Weight of the KL term in the objective."),
     "epochs": (click.IntRange(1), "Passes over the tracks, at most."),
     "patience": (click.IntRange(1), "Epochs without a lower validation loss before stopping."),
     "batch_size": (click.IntRange(1), "Tracks in a training step."),
@@ -135,9 +148,9 @@ def entry_point(
 
     def decorate(function: Callable[[Tracker, Options], None]) -> click.Command:
         def callback(**given: Any) -> None:
-            # Importing MLflow makes a million objects that stay. Looking for garbage among them less
-            # often, and not at all on the way out, takes a third off a run that only finds finished
-            # work again.
+            # Importing MLflow makes a million objects that stay. Looking for garbage among them
+            # less often, and not at all on the way out, takes a third off a run that only finds
+            # finished work again.
             gc.set_threshold(100_000)
             atexit.register(gc.freeze)
             from genre_vae import tracking

@@ -1,4 +1,4 @@
-"""The built-in corpus: ten synthesised genres with lyrics, so that everything runs with no download.
+"""The built-in corpus: ten synthesised genres with lyrics, so that all runs with no download.
 
 Each genre is a row of `STYLES`: tempo, groove, harmony, instruments and sound. Each song draws its
 own key, mode, tempo, patterns and loudness within its genre's bounds, and at times borrows its
@@ -97,8 +97,8 @@ STYLES: dict[str, Style] = {
         wordless=0.4,
     ),
     "country": Style(
-        Groove((96, 132), "x.......x.......", "....o..o....o..o", "o.o.o.o.o.o.o.o.", "x.......x.......",
-               "..x.x.x...x.x.x.", 0.1, 0.6),
+        Groove((96, 132), "x.......x.......", "....o..o....o..o", "o.o.o.o.o.o.o.o.",
+               "x.......x.......", "..x.x.x...x.x.x.", 0.1, 0.6),
         Sound("pluck", "banjo", "banjo", cutoff=9500, reverb=0.08),
         ((0, 3, 4, 0), (0, 0, 3, 4), (0, 4, 3, 0)),
         0.95,

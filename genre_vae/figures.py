@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import ScalarFormatter
 from scipy.optimize import linear_sum_assignment
 
 from genre_vae.metrics import contingency
@@ -175,6 +176,8 @@ def loss_curves(histories: Mapping[int, Sequence[tuple[float, ...]]], *, title: 
         axes.plot(epoch[best], val[best], "o", color=color, ms=5)
     axes.set(xlabel="epoch", ylabel="loss per track (squared error + beta KL)", title=title)
     axes.set_yscale("log")
+    for axis in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+        axis(ScalarFormatter())  # 20, not 2 x 10^1
     axes.grid(alpha=0.2, which="both")
     axes.legend(title="solid validation, dotted training", fontsize=8, title_fontsize=8)
     return figure

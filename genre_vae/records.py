@@ -69,7 +69,7 @@ def _checked_ids(ids: StrArray, owner: str) -> None:
         raise ValueError(f"{owner}: ids must be a 1-d array of str, got {ids.dtype} {ids.shape}")
     unique, counts = np.unique(ids, return_counts=True)
     if len(unique) != len(ids):
-        raise ValueError(f"{owner}: duplicate id {unique[counts > 1][0]!r}")
+        raise ValueError(f"{owner}: duplicate id {str(unique[counts > 1][0])!r}")
 
 
 class _Rows(TypedDict):
@@ -154,7 +154,9 @@ class FeatureSet:
             finite = np.isfinite(self.values[start : start + 256])
             if not finite.all():
                 row = start + int(np.argmin(finite.all(axis=tuple(range(1, finite.ndim)))))
-                raise ValueError(f"{self.name}: non-finite value in the row of {self.ids[row]!r}")
+                raise ValueError(
+                    f"{self.name}: non-finite value in the row of {str(self.ids[row])!r}"
+                )
 
     def __len__(self) -> int:
         return len(self.ids)

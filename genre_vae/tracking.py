@@ -12,6 +12,7 @@ import hashlib
 import importlib.metadata
 import inspect
 import json
+import logging
 import os
 import platform
 import shutil
@@ -308,6 +309,7 @@ def open_store(root: Path) -> MlflowClient:
     Its tables are created once, under a lock: two first writers break them. Runs of this host
     whose process is gone are marked KILLED.
     """
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)  # it tells of tables
     lock = root / ".cache" / "store.lock"
     lock.parent.mkdir(exist_ok=True)
     with FileLock(lock), contextlib.chdir(root):  # ./mlruns is taken from the working folder

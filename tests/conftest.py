@@ -1,0 +1,63 @@
+"""Shared inputs: a small synthesised corpus, real clips where they are, a store of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from genre_vae import demo, tracking
+from genre_vae.records import FeatureSet
+
+ROOT = Path(__file__).resolve().parent.parent
+GTZAN_MINI = ROOT.parent / "shared" / "data" / "gtzan_mini"
+
+
+@pytest.fixture(scope="session")
+def gtzan_mini() -> Path:
+    """100 real clips, ten a genre. They may not be distributed, so they lie beside the project."""
+    if not GTZAN_MINI.is_dir():
+        pytest.skip(f"the real clips are not at {GTZAN_MINI}")
+    return GTZAN_MINI
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two songs of each demo genre. Read only: copy it to change it."""
+    return demo.ensure(tmp_path_factory.mktemp("demo") / "corpus", workers=2, tracks_per_genre=2)
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A project root with an empty tracking store, for entry points called in this process."""
+    monkeypatch.setattr(tracking, "project_root", lambda: tmp_path)
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    mlflow.set_tracking_uri(uri)
+    yield tmp_path
+    while mlflow.active_run():
+        mlflow.end_run()
+    mlflow.set_tracking_uri("")
+
+
+@pytest.fixture
+def runner() -> CliRunner:
+    return CliRunner()
+
+
+def blobs(n: int, *, groups: int, d: int = 6, spread: float = 0.05, seed: int = 0) -> FeatureSet:
+    """`n` rows around `groups` distant centres, labelled by their group."""
+    rng = np.random.default_rng(seed)
+    group = np.arange(n) % groups
+    centres = rng.normal(size=(groups, d)) * 3
+    values = centres[group] + spread * rng.normal(size=(n, d))
+    return FeatureSet(
+        "blobs",
+        np.array([f"g{g}/t{row:04d}.wav" for row, g in enumerate(group)]),
+        values.astype(np.float32),
+        np.array([f"g{g}" for g in group]),
+    )

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.decomposition import PCA
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from genre_vae.baselines import pca
+from genre_vae.records import LabelUse
+from genre_vae.scaling import Scaler
+from tests.conftest import blobs
+
+
+def test_pca_is_scikit_learns_on_standardised_values() -> None:
+    features = blobs(60, groups=3, spread=1.0)
+    expected = make_pipeline(StandardScaler(), PCA(4)).fit_transform(features.values)
+    ours = pca(features, n_components=4).values
+    signs = np.sign((ours * expected).sum(axis=0))
+    np.testing.assert_allclose(ours, signs * expected, atol=1e-4)
+
+
+def test_units_do_not_matter() -> None:
+    features = blobs(60, groups=3, spread=1.0)
+    scaled = features.derive(
+        "x", features.values * np.array([1, 10, 100, 1e3, 1e4, 1e-3], np.float32)
+    )
+    np.testing.assert_allclose(
+        np.abs(pca(scaled, n_components=2).values),
+        np.abs(pca(features, n_components=2).values),
+        atol=1e-3,
+    )
+
+
+def test_no_more_components_than_there_are() -> None:
+    assert pca(blobs(60, groups=3), n_components=100).values.shape == (60, 6)
+    assert pca(blobs(4, groups=2), n_components=100).values.shape == (4, 4)
+
+
+def test_label_use_is_kept() -> None:
+    features = blobs(60, groups=3)
+    touched = features.derive("x", features.values, LabelUse.FEATURE)
+    assert pca(touched, n_components=2).label_use is LabelUse.FEATURE
+
+
+def test_scaler_standardises_and_leaves_constants_alone() -> None:
+    values = np.random.default_rng(0).normal(5, 3, size=(100, 4)).astype(np.float32)
+    values[:, 2] = 7
+    scaled = Scaler.fit(values).transform(values)
+    np.testing.assert_allclose(scaled.mean(axis=0), 0, atol=1e-5)
+    np.testing.assert_allclose(scaled.std(axis=0), [1, 1, 0, 1], atol=1e-5)
+
+
+@pytest.mark.parametrize("offset", [1e4, -1e4])
+def test_scaler_keeps_its_precision_far_from_zero(offset: float) -> None:
+    values = (np.random.default_rng(0).normal(size=(1000, 2)) + offset).astype(np.float32)
+    scaled = Scaler.fit(values).transform(values)
+    np.testing.assert_allclose(scaled.std(axis=0), 1, atol=1e-2)

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.metrics import adjusted_rand_score
+
+from genre_vae.clustering import choose_n_clusters, cluster, renumbered
+from genre_vae.records import InputError
+from tests.conftest import blobs
+
+
+def kmeans(values: np.ndarray, n_clusters: int, seed: int = 0) -> np.ndarray:
+    return cluster(values, algorithm="k-means", n_clusters=n_clusters, seed=seed)
+
+
+def test_distant_groups_are_found() -> None:
+    features = blobs(80, groups=5)
+    assert adjusted_rand_score(features.labels, kmeans(features.values, 5)) == 1
+
+
+def test_permuting_rows_permutes_the_clusters() -> None:
+    features = blobs(60, groups=4)
+    order = np.random.default_rng(0).permutation(60)
+    one = kmeans(features.values, 4)
+    assert adjusted_rand_score(one[order], kmeans(features.values[order], 4)) == 1
+
+
+def test_equal_seeds_give_equal_clusters() -> None:
+    noise = np.random.default_rng(0).normal(size=(200, 8)).astype(np.float32)
+    np.testing.assert_array_equal(kmeans(noise, 10, seed=3), kmeans(noise, 10, seed=3))
+
+
+@pytest.mark.parametrize("n_clusters", [-1, 0, 1, 21])
+def test_more_clusters_than_tracks_or_fewer_than_two_are_refused(n_clusters: int) -> None:
+    with pytest.raises(InputError, match=f"n_clusters={n_clusters} with 20 tracks"):
+        kmeans(blobs(20, groups=2).values, n_clusters)
+
+
+def test_an_unknown_clusterer_is_refused() -> None:
+    with pytest.raises(InputError, match="no clusterer 'magic'"):
+        cluster(blobs(20, groups=2).values, algorithm="magic", n_clusters=2, seed=0)
+
+
+def test_numbers_follow_first_appearance_and_noise_stays() -> None:
+    assert renumbered(np.array([7, 7, -1, 2, 7, 9, 2])).tolist() == [0, 0, -1, 1, 0, 2, 1]
+
+
+@pytest.mark.parametrize("groups", [2, 4, 7])
+def test_the_number_of_groups_is_found_without_labels(groups: int) -> None:
+    assert choose_n_clusters(blobs(70, groups=groups).values, seed=0) == groups

@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+import importlib
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from click.testing import CliRunner, Result
+from mlflow.entities import Run
+from mlflow.tracking import MlflowClient
+
+from entrypoints import options
+from genre_vae import tracking
+from genre_vae.records import Assignment, FeatureSet
+from tests.test_audio import tone
+
+QUICK = ("--epochs", "4", "--seeds", "2", "--latent_dim", "4", "--workers", "2")
+
+
+def invoke(runner: CliRunner, name: str, *arguments: str) -> Result:
+    command = importlib.import_module(f"entrypoints.{name}").main
+    return runner.invoke(command, arguments)
+
+
+def run_of(stage: str) -> Run:
+    (run,) = MlflowClient().search_runs(["0"], f"tags.stage = '{stage}'", max_results=1)
+    return run
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "said"),
+    [
+        ("easy", ["--epochs", "abc"], "'--epochs'"),
+        ("easy", ["--epochs", "0"], "'--epochs'"),
+        ("easy", ["--lr", "0"], "'--lr'"),
+        ("easy", ["--lr", "nan"], "'--lr'"),
+        ("easy", ["--beta", "nan"], "'--beta'"),
+        ("easy", ["--n_clusters", "1"], "'--n_clusters'"),
+        ("easy", ["--n_clusters", "many"], "'--n_clusters'"),
+        ("easy", ["--seeds", "-3"], "'--seeds'"),
+        ("train", ["--model", "magic"], "'--model'"),
+        ("compare", ["--level", "absurd"], "'--level'"),
+        ("main", ["--nonsense", "1"], "--nonsense"),
+        ("features", ["--workers", "0"], "'--workers'"),
+        ("features", ["--data", ""], "data is empty"),
+        ("features", ["--data", "/nowhere/at/all"], "no folder at /nowhere/at/all"),
+    ],
+)
+def test_a_wrong_argument_gets_one_line_and_exit_code_2(
+    runner: CliRunner, store: Path, name: str, arguments: list[str], said: str
+) -> None:
+    result = invoke(runner, name, *arguments)
+    assert result.exit_code == 2
+    assert result.output.startswith("Error: ")
+    assert said in result.output
+    assert result.output.count("\n") == 1
+
+
+def test_bad_data_marks_the_run_failed(runner: CliRunner, store: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "music"
+    (folder / "rock").mkdir(parents=True)
+    for name in "abc":
+        (folder / "rock" / f"{name}.wav").write_bytes(b"")
+    result = invoke(runner, "easy", "--data", str(folder))
+    assert result.exit_code == 2
+    assert "3 of 3 audio files cannot be used" in result.output
+    assert "Traceback" not in result.output
+    statuses = {run.info.status for run in MlflowClient().search_runs(["0"])}
+    assert statuses == {"FAILED"}
+
+
+def test_more_clusters_than_tracks(runner: CliRunner, store: Path, corpus: Path) -> None:
+    result = invoke(
+        runner, "cluster", "--data", str(corpus), "--model", "pca", "--n_clusters", "21"
+    )
+    assert result.exit_code == 2
+    assert "Error: n_clusters=21 with 20 tracks" in result.output
+
+
+def test_comparing_nothing_says_what_to_run(runner: CliRunner, store: Path, corpus: Path) -> None:
+    result = invoke(runner, "compare", "--data", str(corpus))
+    assert result.exit_code == 2
+    assert "run the entry point easy first" in result.output
+
+
+def test_easy_makes_everything_it_promises(runner: CliRunner, store: Path, corpus: Path) -> None:
+    result = invoke(runner, "easy", "--data", str(corpus), *QUICK)
+    assert result.exit_code == 0, result.output
+    assert "20 tracks in 10 genres, 0 files left out" in result.output
+    assert "PCA + k-means" in result.output
+    client = MlflowClient()
+    all_runs = client.search_runs(["0"], max_results=100)
+    assert {run.info.status for run in all_runs} == {"FINISHED"}
+    (parent,) = [run for run in all_runs if "mlflow.parentRunId" not in run.data.tags]
+    assert {"best/ami", "best/nmi", "best/silhouette"} <= parent.data.metrics.keys()
+    folder = tracking.local_artifacts(parent)
+    names = {"easy_task_metrics.csv", "easy_task_metrics.md"}
+    names |= {"easy_task_pca_tsne.png", "easy_task_vae_tsne.png"}
+    assert names <= {path.name for path in folder.iterdir()}
+
+    table = pd.read_csv(folder / "easy_task_metrics.csv")
+    assert set(table["method"]) == {"PCA + k-means", "Autoencoder + k-means", "VAE + k-means"}
+    assert (table["n_samples"] == 20).all()
+    assert (table["label_use"] == "none").all()
+    assert sorted(table["rank"]) == [1, 2, 3]
+    for name in ("silhouette", "calinski_harabasz", "nmi", "ami", "ari", "purity"):
+        assert table[name].notna().all()
+        assert (
+            (table[f"{name}_low"] <= table[name]) & (table[name] <= table[f"{name}_high"])
+        ).all()
+    for _, row in table.iterrows():  # the table says what the store says
+        stored = client.get_run(row["run_id"]).data.metrics
+        assert stored["ami"] == row["ami"]
+
+    features = tracking.local_artifacts(run_of("features"))
+    standardised = FeatureSet.load(features, "X")
+    assert standardised.values.shape == (20, 40)
+    np.testing.assert_allclose(standardised.values.mean(axis=0), 0, atol=1e-4)
+    np.testing.assert_allclose(standardised.values.std(axis=0), 1, atol=1e-3)
+    assert {"y.npy", "genre_map.json", "track_ids.json", "skipped.csv"} <= {
+        path.name for path in features.iterdir()
+    }
+
+    second = invoke(runner, "easy", "--data", str(corpus), *QUICK)
+    assert second.exit_code == 0
+    assert second.output.count("reused run") == 10
+    assert "easy: 10 stages, 10 reused" in second.output
+
+
+def test_seeds_are_members_with_their_own_latents(
+    runner: CliRunner, store: Path, corpus: Path
+) -> None:
+    assert invoke(runner, "cluster", "--data", str(corpus), *QUICK).exit_code == 0
+    train, cluster = (tracking.local_artifacts(run_of(s)) for s in ("train", "cluster"))
+    first, second = FeatureSet.load(train, "Z_vae"), FeatureSet.load(train / "seed_1", "Z_vae")
+    np.testing.assert_array_equal(first.ids, second.ids)
+    assert not np.allclose(first.values, second.values)
+    assert {"vae_best.pth", "vae_last.pth", "vae_loss.png", "history.csv"} <= {
+        path.name for path in train.iterdir()
+    }
+    assert Assignment.load(cluster).clusters.shape == (2, 20)
+    members = pd.read_csv(cluster / "members.csv")
+    assert members["seed"].tolist() == [0, 1]
+    assert run_of("cluster").data.metrics["ami"] == pytest.approx(members["ami"].mean())
+
+
+def test_a_collection_without_genres(runner: CliRunner, store: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "music"
+    folder.mkdir()
+    for n in range(12):  # three kinds of tone
+        soundfile.write(folder / f"{n:02d}.wav", tone((200, 1000, 5000)[n % 3] + 5 * n), 22050)
+    result = invoke(runner, "easy", "--data", str(folder), *QUICK)
+    assert result.exit_code == 0, result.output
+    assert "12 tracks without genres" in result.output
+    assert "Ranked by SILHOUETTE" in result.output
+    parent = MlflowClient().search_runs(["0"], "tags.entry_point = 'easy'")[0]
+    table = pd.read_csv(tracking.local_artifacts(parent) / "easy_task_metrics.csv")
+    assert table["ami"].isna().all()
+    assert table["silhouette"].notna().all()
+    assert (table["n_clusters"] >= 2).all()
+
+
+@pytest.mark.parametrize("name", ["features", "train", "cluster", "visualize", "main"])
+def test_each_entry_point_works_alone(
+    runner: CliRunner, store: Path, corpus: Path, name: str
+) -> None:
+    arguments = ("--workers", "2") if name == "features" else QUICK
+    result = invoke(runner, name, "--data", str(corpus), *arguments)
+    assert result.exit_code == 0, result.output
+    if name == "main":
+        assert invoke(runner, "compare", "--data", str(corpus)).exit_code == 0
+
+
+def test_equal_seeds_give_equal_tables(
+    runner: CliRunner, store: Path, corpus: Path, tmp_path: Path
+) -> None:
+    tables = []
+    for number in range(2):
+        result = invoke(runner, "easy", "--data", str(corpus), *QUICK)
+        assert result.exit_code == 0, result.output
+        parent = MlflowClient().search_runs(["0"], "tags.entry_point = 'easy'")[0]
+        table = pd.read_csv(tracking.local_artifacts(parent) / "easy_task_metrics.csv")
+        tables.append(table.drop(columns="run_id"))
+        for run in MlflowClient().search_runs(["0"], "attributes.status = 'FINISHED'"):
+            if number == 0 and "stage" in run.data.tags:
+                MlflowClient().delete_run(run.info.run_id)  # so that nothing can be reused
+    pd.testing.assert_frame_equal(tables[0], tables[1], check_exact=True)
+
+
+def test_relative_folders_are_taken_from_where_the_person_is(
+    runner: CliRunner, store: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    shutil.copytree(corpus, tmp_path / "here" / "music")
+    monkeypatch.chdir(tmp_path / "here")
+    assert options.caller_folder() == tmp_path / "here"
+    assert invoke(runner, "features", "--data", "music", "--workers", "1").exit_code == 0
+    missing = invoke(runner, "features", "--data", "musik", "--workers", "1")
+    assert f"no folder at {tmp_path / 'here' / 'musik'}" in missing.output

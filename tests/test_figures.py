@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+
+from genre_vae import figures
+from tests.conftest import blobs
+
+
+def legends(figure: Figure) -> list[list[str]]:
+    found = [axes.get_legend() for axes in figure.axes]
+    return [[text.get_text() for text in legend.get_texts()] for legend in found if legend]
+
+
+def draw(features: object, clusters: np.ndarray) -> Figure:
+    return figures.tsne_map(features, clusters, title="t", subtitle="s", seed=0)  # type: ignore[arg-type]
+
+
+def test_a_map_has_clusters_and_genres_side_by_side() -> None:
+    features = blobs(40, groups=4)
+    figure = draw(features, np.arange(40) % 4)
+    clusters, genres = legends(figure)
+    assert genres == ["g0 (10)", "g1 (10)", "g2 (10)", "g3 (10)"]
+    assert clusters == ["0: 100% g0 (10)", "1: 100% g1 (10)", "2: 100% g2 (10)", "3: 100% g3 (10)"]
+    assert "trustworthiness" in figure.axes[0].get_xlabel()
+
+
+def test_without_genres_there_is_one_panel() -> None:
+    features = replace(blobs(40, groups=4), labels=np.full(40, ""))
+    assert legends(draw(features, np.arange(40) % 2)) == [["0 (20)", "1 (20)"]]
+
+
+def test_every_track_is_drawn_once_in_each_panel() -> None:
+    figure = draw(blobs(45, groups=4), np.arange(45) % 3 - 1)  # one cluster is noise
+    for axes in figure.axes:
+        drawn = [np.asarray(points.get_offsets()) for points in axes.collections]
+        assert len(np.concatenate(drawn)) == 45
+
+
+@pytest.mark.parametrize("n", [4, 5, 12])
+def test_few_tracks_can_be_mapped(n: int) -> None:
+    points, trust = figures.tsne(blobs(n, groups=2).values, seed=0)
+    assert points.shape == (n, 2)
+    assert 0 <= trust <= 1
+
+
+def test_a_map_keeps_distant_groups_apart_and_its_seed() -> None:
+    features = blobs(60, groups=3)
+    points, trust = figures.tsne(features.values, seed=0)
+    again, _ = figures.tsne(features.values, seed=0)
+    np.testing.assert_array_equal(points, again)
+    assert trust > 0.85
+    centres = np.stack([points[features.labels == g].mean(axis=0) for g in ("g0", "g1", "g2")])
+    spread = max(points[features.labels == g].std() for g in ("g0",))
+    assert np.linalg.norm(centres[0] - centres[1]) > 1.5 * spread / np.sqrt(2)
+
+
+def test_a_cluster_takes_its_genres_colour() -> None:
+    labels = blobs(40, groups=4).labels
+    clusters = (np.arange(40) + 1) % 4  # g0 in cluster 1, ..., g3 in cluster 0
+    assert figures.cluster_styles(labels, clusters) == {1: 0, 2: 1, 3: 2, 0: 3}
+
+
+def test_surplus_clusters_get_colours_of_their_own() -> None:
+    styles = figures.cluster_styles(blobs(40, groups=2).labels, np.arange(40) % 6)
+    assert len(set(styles.values())) == 6
+
+
+def test_colours_and_markers_tell_ten_groups_apart() -> None:
+    assert len(set(figures.COLORS)) == len(figures.MARKERS) == 10
+    colours = np.array([to_rgb(c) for c in figures.COLORS])
+    distance = np.linalg.norm(colours[:, None] - colours, axis=2) + 10 * np.eye(10)
+    assert distance.min() > 0.2
+
+
+def test_loss_curves_mark_each_members_best_epoch() -> None:
+    rows = [(1, 5.0, 6.0), (2, 4.0, 5.0), (3, 3.0, 5.5)]
+    figure = figures.loss_curves({7: rows, 8: rows[:2]}, title="t")
+    assert legends(figure) == [["seed 7, best 2", "seed 8, best 2"]]

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn.metrics import normalized_mutual_info_score
+
+from genre_vae import metrics
+from tests.conftest import blobs
+
+FEATURES = blobs(60, groups=4, spread=0.5)
+PERFECT = np.unique(FEATURES.labels, return_inverse=True)[1].astype(np.int64)
+
+
+def test_a_perfect_clustering_scores_one() -> None:
+    scores = metrics.score(FEATURES.values, PERFECT, FEATURES.labels)
+    for name in metrics.LABEL:
+        assert scores[name] == pytest.approx(1), name
+    assert scores["n_clusters"] == 4
+    assert scores["noise"] == 0
+
+
+def test_names_of_clusters_do_not_matter() -> None:
+    rng = np.random.default_rng(0)
+    clusters = rng.integers(0, 5, 60)
+    renamed = rng.permutation(5)[clusters]
+    one = metrics.score(FEATURES.values, clusters, FEATURES.labels)
+    two = metrics.score(FEATURES.values, renamed, FEATURES.labels)
+    for name, value in one.items():
+        # purity_chance is a mean over random deals, which fall otherwise under other names
+        assert two[name] == pytest.approx(value, abs=0.02 if name == "purity_chance" else 1e-9), (
+            name
+        )
+
+
+def test_order_of_tracks_does_not_matter() -> None:
+    clusters = np.random.default_rng(0).integers(0, 5, 60)
+    order = np.random.default_rng(1).permutation(60)
+    one = metrics.score(FEATURES.values, clusters, FEATURES.labels)
+    two = metrics.score(FEATURES.values[order], clusters[order], FEATURES.labels[order])
+    for name, value in one.items():
+        assert two[name] == pytest.approx(value, abs=0.02 if name == "purity_chance" else 1e-6), (
+            name
+        )
+
+
+def test_purity_and_accuracy_by_hand() -> None:
+    labels = np.array(["a", "a", "a", "b", "b", "c"])
+    clusters = np.array([0, 0, 1, 1, 1, 1])
+    assert metrics.purity(labels, clusters) == pytest.approx(4 / 6)
+    assert metrics.accuracy(labels, clusters) == pytest.approx(4 / 6)
+    one_cluster = np.zeros(6, dtype=np.int64)
+    assert metrics.purity(labels, one_cluster) == pytest.approx(3 / 6)
+    each_its_own = np.arange(6)
+    assert metrics.purity(labels, each_its_own) == 1
+    assert metrics.accuracy(labels, each_its_own) == pytest.approx(3 / 6)
+
+
+def test_chance_levels_are_what_random_deals_score() -> None:
+    rng = np.random.default_rng(7)
+    labels, clusters = FEATURES.labels, rng.integers(0, 6, 60)
+    deals = [rng.permutation(clusters) for _ in range(2000)]
+    nmi = np.mean([normalized_mutual_info_score(labels, deal) for deal in deals])
+    purity = np.mean([metrics.purity(labels, deal) for deal in deals])
+    assert metrics.nmi_chance(labels, clusters) == pytest.approx(nmi, abs=0.004)
+    assert metrics.purity_chance(labels, clusters) == pytest.approx(purity, abs=0.01)
+
+
+def test_on_noise_the_adjusted_metrics_are_zero_and_the_others_at_chance() -> None:
+    rng = np.random.default_rng(0)
+    values, clusters = rng.normal(size=(800, 5)), rng.integers(0, 10, 800)
+    labels = rng.choice(list("abcdefghij"), 800)
+    scores = metrics.score(values, clusters, labels)
+    assert scores["ami"] == pytest.approx(0, abs=0.02)
+    assert scores["ari"] == pytest.approx(0, abs=0.02)
+    assert scores["nmi"] == pytest.approx(scores["nmi_chance"], abs=0.02)
+    assert scores["purity"] == pytest.approx(scores["purity_chance"], abs=0.02)
+    assert scores["nmi_chance"] > 0.01
+
+
+@pytest.mark.parametrize(
+    "labels", [np.full(60, ""), np.full(60, "rock"), np.where(np.arange(60) == 3, "", "rock")]
+)
+def test_without_genres_label_metrics_are_undefined(labels: np.ndarray) -> None:
+    scores = metrics.score(FEATURES.values, PERFECT, labels)
+    assert all(np.isnan(scores[m]) for m in (*metrics.LABEL, "nmi_chance", "purity_chance"))
+    assert all(np.isfinite(scores[m]) for m in metrics.INTERNAL)
+
+
+@pytest.mark.parametrize("clusters", [np.zeros(60, np.int64), np.arange(60), np.full(60, -1)])
+def test_with_one_cluster_or_as_many_as_tracks_internal_metrics_are_undefined(
+    clusters: np.ndarray,
+) -> None:
+    with warnings.catch_warnings(action="ignore"):  # scikit-learn asks if labels are continuous
+        scores = metrics.score(FEATURES.values, clusters, FEATURES.labels)
+    assert all(np.isnan(scores[m]) for m in metrics.INTERNAL)
+    assert all(np.isfinite(scores[m]) for m in metrics.LABEL)
+
+
+def test_noise_is_a_fraction_and_counts_against_label_metrics() -> None:
+    noisy = np.where(np.arange(60) < 15, -1, PERFECT)
+    scores = metrics.score(FEATURES.values, noisy, FEATURES.labels)
+    assert scores["noise"] == pytest.approx(0.25)
+    assert scores["n_clusters"] == 4
+    assert scores["ami"] < 0.9
+
+
+def test_the_interval_is_students() -> None:
+    samples = [0.3, 0.35, 0.31, 0.4, 0.29]
+    mean, low, high = metrics.interval(samples)
+    expected = stats.t.interval(0.95, 4, loc=np.mean(samples), scale=stats.sem(samples))
+    assert (low, high) == pytest.approx(expected)
+    assert mean == pytest.approx(np.mean(samples))
+
+
+def test_one_seed_has_no_interval() -> None:
+    mean, low, high = metrics.interval([0.5])
+    assert mean == 0.5
+    assert np.isnan([low, high]).all()
+
+
+def test_the_interval_covers_the_mean_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(0)
+    draws = [metrics.interval(rng.normal(size=5)) for _ in range(2000)]
+    assert np.mean([low <= 0 <= high for _, low, high in draws]) == pytest.approx(0.95, abs=0.015)

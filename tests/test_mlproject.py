@@ -1,0 +1,97 @@
+"""MLproject, the command lines in it and the click options say the same."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import tomllib
+from typing import Any
+
+import click
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from tests.conftest import ROOT
+
+PROJECT: dict[str, Any] = yaml.safe_load((ROOT / "MLproject").read_text("utf-8"))
+ENTRIES: dict[str, Any] = PROJECT["entry_points"]
+SCRIPTS = {p.stem for p in (ROOT / "entrypoints").glob("*.py")} - {"__init__", "options"}
+
+
+def command(name: str) -> click.Command:
+    found: click.Command = importlib.import_module(f"entrypoints.{name}").main
+    return found
+
+
+def test_every_script_is_an_entry_point_and_the_other_way_round() -> None:
+    assert set(ENTRIES) == SCRIPTS
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_parameters_placeholders_and_options_are_the_same(name: str) -> None:
+    declared, line = ENTRIES[name]["parameters"], ENTRIES[name]["command"]
+    passed = re.findall(r"--(\w+) \{(\w+)\}", line)
+    assert line.startswith(f"python -m entrypoints.{name} ")
+    assert all(option == placeholder for option, placeholder in passed)
+    assert len(re.findall(r"\{", line)) == len(passed)
+    options = [p for p in command(name).params if isinstance(p, click.Option)]
+    assert list(declared) == [name for name, _ in passed] == [option.name for option in options]
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_defaults_are_the_same(name: str) -> None:
+    declared = {key: value["default"] for key, value in ENTRIES[name]["parameters"].items()}
+    assert declared == {option.name: str(option.default) for option in command(name).params}
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_parameters_are_strings_that_click_checks(name: str) -> None:
+    for key, value in ENTRIES[name]["parameters"].items():
+        assert value["type"] == "string", key
+        assert isinstance(value["default"], str), key
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_help_explains_every_option(name: str, runner: CliRunner) -> None:
+    result = runner.invoke(command(name), ["--help"])
+    assert result.exit_code == 0
+    assert command(name).help
+    for option in command(name).params:
+        assert isinstance(option, click.Option)
+        assert f"--{option.name}" in result.output
+        assert option.help
+
+
+def test_an_option_means_the_same_everywhere() -> None:
+    seen: dict[str, tuple[Any, ...]] = {}
+    for name in ENTRIES:
+        for option in command(name).params:
+            assert isinstance(option, click.Option)
+            about = (option.default, option.help, type(option.type))
+            assert seen.setdefault(str(option.name), about) == about
+
+
+def test_the_environment_is_the_packages() -> None:
+    """One list of requirements: MLflow names its cached environment after conda.yaml's."""
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        wanted = tomllib.load(file)["project"]["dependencies"]
+    environment = yaml.safe_load((ROOT / PROJECT["conda_env"]).read_text("utf-8"))
+    *requirements, package = environment["dependencies"][-1]["pip"]
+    assert requirements == wanted
+    assert package == "-e ."
+    assert environment["dependencies"][0] == "python=3.11"
+    assert any(requirement.startswith("torch==") for requirement in wanted)
+
+
+def test_every_requirement_is_used() -> None:
+    sources = "\n".join(
+        path.read_text("utf-8")
+        for folder in ("genre_vae", "entrypoints")
+        for path in (ROOT / folder).glob("*.py")
+    )
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        names = [re.split(r"[<>=]", d)[0] for d in tomllib.load(file)["project"]["dependencies"]]
+    for name in names:
+        module = {"scikit-learn": "sklearn"}.get(name, name)
+        assert re.search(rf"^\s*(import|from) {module}\b", sources, re.MULTILINE), name

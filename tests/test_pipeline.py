@@ -1,0 +1,102 @@
+"""The whole project as a person runs it, on real clips where they are."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import soundfile
+from click.testing import CliRunner
+from mlflow.tracking import MlflowClient
+
+from genre_vae import tracking
+from genre_vae.records import FeatureSet
+from tests.conftest import ROOT
+from tests.test_entrypoints import invoke, run_of
+
+
+def test_real_clips_score_what_they_were_measured_to(
+    runner: CliRunner, store: Path, gtzan_mini: Path
+) -> None:
+    result = invoke(runner, "easy", "--data", str(gtzan_mini))
+    assert result.exit_code == 0, result.output
+    assert "100 tracks in 10 genres, 0 files left out" in result.output
+    parent = MlflowClient().search_runs(["0"], "tags.entry_point = 'easy'")[0]
+    table = pd.read_csv(tracking.local_artifacts(parent) / "easy_task_metrics.csv")
+    nmi = table.set_index("method")["nmi"]
+    assert 0.59 <= nmi["PCA + k-means"] <= 0.66
+    assert nmi["VAE + k-means"] > 0.5
+    assert (table["nmi_chance"] > 0.15).all()
+
+
+def test_bad_files_among_real_ones(
+    runner: CliRunner, store: Path, gtzan_mini: Path, tmp_path: Path
+) -> None:
+    """Six files more: four bad ones are listed, two good ones are in, nobody else's row moves."""
+    folder = tmp_path / "copy"
+    shutil.copytree(gtzan_mini, folder)
+    genres = folder / "genres"
+    (genres / "blues/a_empty.wav").write_bytes(b"")
+    (genres / "country/country.00003b.wav").write_text("This is a text file.")
+    whole = (genres / "disco/disco.00000.wav").read_bytes()
+    (genres / "disco/a_truncated.wav").write_bytes(whole[: len(whole) // 2])
+    soundfile.write(genres / "jazz/a_silent.wav", np.zeros(30 * 22050), 22050)
+    rng = np.random.default_rng(0)
+    stereo = 0.1 * rng.normal(size=(30 * 44100, 2)).cumsum(axis=0) / 100
+    soundfile.write(genres / "metal/a_stereo.flac", stereo, 44100)
+    soundfile.write(genres / "pop/zz.mp3", stereo[:, 0], 44100)
+
+    clean = invoke(runner, "features", "--data", str(gtzan_mini))
+    assert clean.exit_code == 0, clean.output
+    before = FeatureSet.load(tracking.local_artifacts(run_of("features")), "mfcc")
+    result = invoke(runner, "features", "--data", str(folder))
+    assert result.exit_code == 0, result.output
+    assert "102 tracks in 10 genres, 4 files left out" in result.output
+    run = run_of("features")
+    assert run.data.metrics["skipped"] == 4
+    artifacts = tracking.local_artifacts(run)
+    skipped = pd.read_csv(artifacts / "skipped.csv").set_index("track_id")["reason"]
+    assert skipped["genres/blues/a_empty.wav"] == "empty file"
+    assert "cannot be decoded" in skipped["genres/country/country.00003b.wav"]
+    assert "truncated: 50%" in skipped["genres/disco/a_truncated.wav"]
+    assert "silent" in skipped["genres/jazz/a_silent.wav"]
+    assert len(skipped) == 4
+    after = FeatureSet.load(artifacts, "mfcc")
+    new = {"genres/metal/a_stereo.flac", "genres/pop/zz.mp3"}
+    assert set(after.ids.tolist()) - set(before.ids.tolist()) == new
+    same = after.select(before.ids)
+    np.testing.assert_array_equal(same.values, before.values)
+    np.testing.assert_array_equal(same.labels, before.labels)
+
+
+def test_mlflow_run_from_another_folder(corpus: Path, tmp_path: Path) -> None:
+    """A copy of the project, run by the mlflow command from elsewhere with a relative folder."""
+    project = tmp_path / "project"
+    for name in ("MLproject", "conda.yaml"):
+        project.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, project)
+    for name in ("genre_vae", "entrypoints"):
+        shutil.copytree(ROOT / name, project / name, ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "person").mkdir()
+    shutil.copytree(corpus, tmp_path / "music")
+    bin_folder = Path(sys.executable).parent
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW")}
+    environment["PATH"] = f"{bin_folder}:{environment['PATH']}"
+    command = [str(bin_folder / "mlflow"), "run", str(project), "-e", "features"]
+    command += ["--env-manager", "local", "-P", "data=../music", "-P", "workers=1"]
+    for expected in ("done in", "reused run"):
+        ran = subprocess.run(
+            command, cwd=tmp_path / "person", env=environment, capture_output=True, text=True
+        )
+        assert ran.returncode == 0, ran.stderr
+        assert expected in ran.stdout
+        assert "20 tracks in 10 genres" in ran.stdout
+    client = MlflowClient(f"sqlite:///{tmp_path / 'person' / 'mlflow.db'}")
+    found = client.search_runs(["0"])
+    assert len(found) == 3
+    assert {run.info.status for run in found} == {"FINISHED"}

@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import dataclasses
+import pickle
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from genre_vae import training
+from genre_vae.records import FeatureSet, InputError
+from genre_vae.training import Epoch, TrainConfig, encode, fit, split
+from tests.conftest import blobs
+
+CONFIG = TrainConfig(latent_dim=3, epochs=25, patience=100, lr=5e-3)
+
+
+def assert_same_weights(one: training.Fitted, two: training.Fitted) -> None:
+    for key, weight in one.model.state_dict().items():
+        assert torch.equal(weight, two.model.state_dict()[key]), key
+
+
+def test_split_goes_by_id_not_by_row() -> None:
+    ids = blobs(200, groups=4).ids
+    training_rows = split(ids, val_fraction=0.1, seed=3)
+    assert (~training_rows).sum() == 20
+    order = np.random.default_rng(0).permutation(200)
+    again = split(ids[order], val_fraction=0.1, seed=3)
+    assert set(ids[order][~again]) == set(ids[~training_rows])
+    assert set(ids[~split(ids, val_fraction=0.1, seed=4)]) != set(ids[~training_rows])
+
+
+@pytest.mark.parametrize("n", [2, 3, 5])
+def test_either_side_of_a_small_split_has_a_track(n: int) -> None:
+    for fraction in (0.01, 0.5, 0.99):
+        rows = split(blobs(n, groups=2).ids, val_fraction=fraction, seed=0)
+        assert 0 < rows.sum() < n
+
+
+def test_the_scaler_never_sees_validation_tracks() -> None:
+    features = blobs(50, groups=3)
+    held_out = ~split(features.ids, val_fraction=CONFIG.val_fraction, seed=CONFIG.seed)
+    values = features.values.copy()
+    values[held_out] += 100
+    planted = fit(replace(features, values=values), replace(CONFIG, epochs=1))
+    clean = fit(features, replace(CONFIG, epochs=1))
+    np.testing.assert_array_equal(planted.scaler.mean, clean.scaler.mean)
+    np.testing.assert_array_equal(planted.scaler.scale, clean.scaler.scale)
+    assert planted.history[0].val_loss > 10 * clean.history[0].val_loss
+
+
+def test_labels_are_not_looked_at() -> None:
+    features = blobs(40, groups=4)
+    shuffled = replace(features, labels=np.random.default_rng(0).permutation(features.labels))
+    assert_same_weights(fit(features, CONFIG), fit(shuffled, CONFIG))
+
+
+def test_equal_seeds_give_equal_weights_and_others_do_not() -> None:
+    features = blobs(40, groups=4)
+    one, two = fit(features, CONFIG), fit(features, CONFIG)
+    assert_same_weights(one, two)
+    assert one.history == two.history
+    assert fit(features, replace(CONFIG, seed=1)).history != one.history
+
+
+def test_the_global_generator_is_neither_read_nor_moved() -> None:
+    features = blobs(40, groups=4)
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    one = fit(features, CONFIG)
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(2)
+    assert_same_weights(one, fit(features, CONFIG))
+
+
+@pytest.mark.parametrize("model", ["vae", "autoencoder"])
+def test_a_model_learns_what_three_dimensions_can_hold(model: str) -> None:
+    rng = np.random.default_rng(0)
+    flat = rng.normal(size=(300, 2)) @ rng.normal(size=(2, 10))
+    features = replace(blobs(300, groups=3, d=10), values=flat.astype(np.float32))
+    fitted = fit(features, replace(CONFIG, model=model, epochs=60))
+    assert fitted.best.val_reconstruction < 0.15 * 10  # the mean alone leaves all 10
+
+
+def test_history_is_reported_as_it_happens() -> None:
+    seen: list[Epoch] = []
+    fitted = fit(blobs(40, groups=4), CONFIG, on_epoch=seen.append)
+    assert seen == fitted.history
+    assert [epoch.epoch for epoch in seen] == list(range(1, CONFIG.epochs + 1))
+    for epoch in seen:
+        assert epoch.val_loss == pytest.approx(epoch.val_reconstruction + epoch.val_kl, rel=1e-5)
+
+
+def test_early_stopping_keeps_the_best_epoch() -> None:
+    config = replace(CONFIG, epochs=500, patience=7, lr=3e-2)
+    fitted = fit(blobs(40, groups=4), config)
+    assert len(fitted.history) == fitted.best.epoch + 7 < 500
+    cut = fit(blobs(40, groups=4), replace(config, epochs=fitted.best.epoch))
+    assert_same_weights(fitted, cut)
+
+
+@pytest.mark.parametrize("stop", [20, 33])
+def test_a_resumed_training_is_the_unbroken_one(tmp_path: Path, stop: int) -> None:
+    features, config = blobs(40, groups=4), replace(CONFIG, epochs=45)
+
+    def die(epoch: Epoch) -> None:
+        if epoch.epoch == stop + 1:
+            raise KeyboardInterrupt
+
+    path = tmp_path / "last.pth"
+    with pytest.raises(KeyboardInterrupt):
+        fit(features, config, on_epoch=die, checkpoint=path)
+    resumed_at: list[Epoch] = []
+    resumed = fit(features, config, on_epoch=resumed_at.append, checkpoint=path)
+    assert resumed_at[0].epoch == 21  # the last multiple of CHECKPOINT_EVERY, plus one
+    unbroken = fit(features, config)
+    assert_same_weights(resumed, unbroken)
+    assert resumed.history == unbroken.history
+
+
+def test_a_finished_training_is_not_trained_again(tmp_path: Path) -> None:
+    path, seen = tmp_path / "last.pth", list[Epoch]()
+    first = fit(blobs(40, groups=4), CONFIG, checkpoint=path)
+    again = fit(blobs(40, groups=4), CONFIG, checkpoint=path, on_epoch=seen.append)
+    assert seen == []
+    assert_same_weights(first, again)
+
+
+def test_a_checkpoint_of_another_configuration_is_refused(tmp_path: Path) -> None:
+    fit(blobs(40, groups=4), CONFIG, checkpoint=tmp_path / "last.pth")
+    with pytest.raises(InputError, match="another configuration"):
+        fit(blobs(40, groups=4), replace(CONFIG, beta=2.0), checkpoint=tmp_path / "last.pth")
+
+
+def test_encoding_is_row_by_row() -> None:
+    features = blobs(30, groups=3)
+    fitted = fit(features, CONFIG)
+    whole = encode(fitted, features)
+    order = np.random.default_rng(0).permutation(30)
+    permuted = encode(fitted, features.select(features.ids[order]))
+    np.testing.assert_array_equal(permuted.ids, features.ids[order])
+    np.testing.assert_allclose(permuted.values, whole.values[order], atol=1e-6)
+    assert whole.name == "vae(blobs)"
+    assert whole.values.shape == (30, 3)
+
+
+def test_save_then_load_is_identity(tmp_path: Path) -> None:
+    features = blobs(30, groups=3)
+    fitted = fit(features, CONFIG)
+    training.save(fitted, tmp_path / "vae_best.pth")
+    loaded = training.load(tmp_path / "vae_best.pth")
+    assert_same_weights(fitted, loaded)
+    np.testing.assert_array_equal(encode(loaded, features).values, encode(fitted, features).values)
+
+
+def test_a_checkpoint_that_carries_code_is_not_executed(tmp_path: Path) -> None:
+    class Bomb:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return (Path.touch, (tmp_path / "executed",))  # type: ignore[return-value]
+
+    torch.save({"config": Bomb()}, tmp_path / "vae_best.pth")
+    with pytest.raises(pickle.UnpicklingError):
+        training.load(tmp_path / "vae_best.pth")
+    assert not (tmp_path / "executed").exists()
+
+
+def test_a_loss_that_explodes_is_told() -> None:
+    with pytest.raises(InputError, match="not finite"):
+        fit(blobs(40, groups=4), replace(CONFIG, lr=1e30))
+
+
+def test_one_track_cannot_be_trained_on() -> None:
+    one = FeatureSet("x", np.array(["a"]), np.ones((1, 3), np.float32), np.array([""]))
+    with pytest.raises(InputError, match="needs two tracks"):
+        fit(one, CONFIG)
+
+
+def test_the_config_is_plain_data() -> None:
+    assert TrainConfig(**dataclasses.asdict(CONFIG)) == CONFIG
