@@ -6,19 +6,16 @@ the mel spectrogram) against this project's one pass; then the wall time of the 
 
 from __future__ import annotations
 
-import os
 import statistics
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[variable] = "1"  # before numpy is imported
-
 import joblib
 import librosa
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from genre_vae import audio, features
 from genre_vae.catalog import scan
@@ -49,9 +46,10 @@ def main() -> None:
     for function in (naive, one_pass):
         function(paths[0])  # imports and caches
     ours, theirs = [], []
-    for path in paths:  # in turn, so that the machine's drift meets both
-        theirs.append(cpu_ms(naive, path))
-        ours.append(cpu_ms(one_pass, path))
+    with threadpool_limits(1):
+        for path in paths:  # in turn, so that the machine's drift meets both
+            theirs.append(cpu_ms(naive, path))
+            ours.append(cpu_ms(one_pass, path))
     ratio = statistics.median(a / b for a, b in zip(theirs, ours, strict=True))
     print(f"librosa, two passes  {statistics.median(theirs):6.1f} ms a clip")
     print(
