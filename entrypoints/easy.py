@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # The autoencoder stands between the two: the VAE's network without its variational part.
 MODELS = ("pca", "autoencoder", "vae")
-FIGURES = {"pca": "easy_task_pca_tsne", "vae": "easy_task_vae_tsne"}
+FIGURES = {model: f"easy_task_{model}_tsne" for model in MODELS}
 
 
 def scored(

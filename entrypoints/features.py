@@ -64,9 +64,9 @@ def features(tracker: Tracker, options: Options) -> StageRun:
 
 def data_folder(options: Options, root: Path) -> Path:
     """The folder that ``--data`` means; the demo corpus is written where it is not yet there."""
-    from genre_vae import demo
-
     if options.data in ("auto", "demo"):
+        from genre_vae import demo
+
         gtzan = root / "data" / "gtzan"
         if options.data == "auto" and gtzan.is_dir():
             print(f"data       {gtzan}")
