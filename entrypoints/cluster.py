@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from entrypoints.features import features
-from entrypoints.options import Options, entry_point
+from entrypoints.options import CONV, SEEDS, TRAINING, Options, entry_point
 from entrypoints.train import members, train
 from genre_vae.records import Assignment, FeatureSet
 
@@ -13,7 +14,15 @@ if TYPE_CHECKING:
     from genre_vae.tracking import Recorder, StageRun, Tracker
 
 
-TITLES = {"pca": "PCA", "autoencoder": "Autoencoder", "vae": "VAE"}
+TITLES = {
+    "pca": "PCA",
+    "autoencoder": "Autoencoder",
+    "vae": "VAE",
+    "conv_vae": "ConvVAE",
+    "vae_lyrics": "VAE+Lyrics",
+    "conv_vae_lyrics": "ConvVAE+Lyrics",
+}
+ALGORITHMS = ("k-means", "agglomerative", "DBSCAN")
 
 
 def cluster(
@@ -38,7 +47,11 @@ def cluster(
             z = embeddings[member if len(embeddings) > 1 else 0]
             seed = options.seed + member
             found = clustering.cluster(
-                z.values, algorithm=algorithm, n_clusters=n_clusters, seed=seed
+                z.values,
+                algorithm=algorithm,
+                n_clusters=n_clusters,
+                seed=seed,
+                eps=None if options.eps == "auto" else float(options.eps),
             )
             clusters.append(found)
             scores.append({"seed": seed, **metrics.score(z.values, found, z.labels)})
@@ -50,7 +63,7 @@ def cluster(
         assignment.save(record.folder)
         table = pd.DataFrame(scores)
         table.to_csv(record.folder / "members.csv", index=False)
-        record.metrics({"n_samples": len(first)})
+        record.metrics({"n_samples": len(first), "n_features": first.values.shape[1]})
         for name in table.columns.drop("seed"):
             mean, low, high = metrics.interval(table[name])
             record.metrics({name: mean})
@@ -58,7 +71,8 @@ def cluster(
                 record.metrics({f"{name}_low": low, f"{name}_high": high})
         record.tags({"input": "audio", "label_use": first.label_use})
         shown = ("ami", "nmi") if first.has_labels else ("silhouette",)
-        record.note = f"{n_clusters} clusters, " + ", ".join(
+        counted = table["n_clusters"].mean()
+        record.note = f"{counted:g} clusters, {table['noise'].mean():.0%} noise, " + ", ".join(
             f"{name} {table[name].mean():.3f}" for name in shown
         )
 
@@ -70,13 +84,28 @@ def cluster(
             "model": model,
             "algorithm": algorithm,
             "n_clusters": options.n_clusters,
+            **({"eps": options.eps} if algorithm == "DBSCAN" else {}),
             "seeds": options.seeds,
             "seed": options.seed,
         },
         inputs=[embedding],
-        tags={"method": method},
+        tags={"method": method, "model": model, "algorithm": algorithm},
         compute=compute,
     )
+
+
+def cluster_all(
+    tracker: Tracker,
+    options: Options,
+    embeddings: Mapping[str, StageRun],
+    algorithms: Sequence[str],
+) -> dict[tuple[str, str], StageRun]:
+    """Every embedding with every clusterer, by (model, algorithm)."""
+    return {
+        (model, algorithm): cluster(tracker, options, embedding, model, algorithm)
+        for model, embedding in embeddings.items()
+        for algorithm in algorithms
+    }
 
 
 def _n_clusters(n_clusters: str, embedding: FeatureSet, seed: int) -> int:
@@ -89,17 +118,14 @@ def _n_clusters(n_clusters: str, embedding: FeatureSet, seed: int) -> int:
     return choose_n_clusters(embedding.values, seed=seed)
 
 
-@entry_point(
-    *("data", "model", "n_clusters", "latent_dim", "beta", "epochs", "patience", "batch_size"),
-    *("lr", "seeds", "seed", "device", "workers"),
-)
+@entry_point("data", "model", "algorithm", "n_clusters", "eps", *TRAINING, *CONV, *SEEDS)
 def main(tracker: Tracker, options: Options) -> None:
     """Cluster an embedding of a collection and score the clusters.
 
     What is not there yet, features and the trained model, is made first.
     """
     embedding = train(tracker, options, features(tracker, options), options.model)
-    cluster(tracker, options, embedding, options.model)
+    cluster(tracker, options, embedding, options.model, options.algorithm)
 
 
 if __name__ == "__main__":

@@ -32,10 +32,7 @@ def compare(
     Its folder holds ``<level>_task_metrics.csv`` and ``.md``.
     """
     rows = tracker.scored(dataset, [run.run_id for run in runs])
-    newest: dict[object, dict[str, object]] = {}
-    for row in rows:
-        if row["method"] in comparison.METHODS[level]:
-            newest.setdefault(row["method"], row)
+    newest = comparison.newest(rows, level=level)
     if not newest:
         raise InputError(
             f"no finished {level} clustering of {dataset.folder} in the tracking store: "
@@ -43,7 +40,7 @@ def compare(
         )
 
     def compute(record: Recorder) -> None:
-        frame = comparison.table(list(newest.values()), level=level)
+        frame = comparison.table(newest, level=level)
         frame.to_csv(record.folder / f"{level}_task_metrics.csv", index=False)
         (record.folder / f"{level}_task_metrics.md").write_text(comparison.markdown(frame), "utf-8")
         best = comparison.best(frame)
@@ -62,7 +59,7 @@ def compare(
         "compare",
         title=f"{level} table",
         dataset=dataset,
-        config={"level": level, "runs": sorted(str(row["run_id"]) for row in newest.values())},
+        config={"level": level, "runs": sorted(str(row["run_id"]) for row in newest)},
         inputs=runs,
         compute=compute,
     )

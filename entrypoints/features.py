@@ -37,6 +37,8 @@ def features(tracker: Tracker, options: Options) -> StageRun:
         )
         mfcc.save(record.folder, "mfcc")
         mel.save(record.folder, "mel")
+        first = mel.derive("mel, first window", mel.values[:, 0])
+        first.save(record.folder, "X_spec")
         standardised = Scaler.fit(mfcc.values).transform(mfcc.values)
         mfcc.derive("mfcc, standardised", standardised).save(record.folder, "X")
         skipped.to_csv(record.folder / "skipped.csv", index=False)

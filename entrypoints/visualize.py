@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from entrypoints.features import features
-from entrypoints.options import Options, entry_point
+from entrypoints.cluster import cluster_all
+from entrypoints.options import CONV, LYRICS, SEEDS, TRAINING, Options, entry_point
+from entrypoints.train import latents
 from genre_vae.records import Assignment, FeatureSet
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ def visualize(
 
         from genre_vae import figures
 
-        z = FeatureSet.load(embedding.folder, f"Z_{model}")
+        z = FeatureSet.load(embedding.folder, latents(model))
         assignment = Assignment.load(clustering.folder)
         scores = pd.read_csv(clustering.folder / "members.csv").iloc[0]
         shown = ["silhouette"]
@@ -56,18 +58,40 @@ def visualize(
     )
 
 
+def figures(
+    tracker: Tracker,
+    options: Options,
+    names: Mapping[str, str],
+    embeddings: Mapping[str, StageRun],
+    clusterings: Mapping[tuple[str, str], StageRun],
+) -> list[StageRun]:
+    """The maps of a level, model -> file name, each with its k-means clusters."""
+    return [
+        visualize(
+            tracker,
+            options,
+            embeddings[model],
+            clusterings[model, "k-means"],
+            model=model,
+            name=name,
+        )
+        for model, name in names.items()
+        if model in embeddings
+    ]
+
+
 @entry_point(
-    *("data", "level", "n_clusters", "latent_dim", "beta", "epochs", "patience", "batch_size"),
-    *("lr", "seeds", "seed", "device", "workers"),
+    *("data", "level", "n_clusters", "eps"),
+    *(*LYRICS, "lyrics_weight", *TRAINING, *CONV, *SEEDS),
 )
 def main(tracker: Tracker, options: Options) -> None:
     """Draw the figures of a level. What is not there yet, models and clusters, is made first."""
-    from entrypoints.easy import FIGURES, scored
+    from entrypoints import easy, medium
 
-    source = features(tracker, options)
-    for model, name in FIGURES.items():
-        embedding, clustering = scored(tracker, options, source, model)
-        visualize(tracker, options, embedding, clustering, model=model, name=name)
+    level = {"easy": easy, "medium": medium}[options.level]
+    found = level.embeddings(tracker, options)
+    clusterings = cluster_all(tracker, options, found, ["k-means"])
+    figures(tracker, options, level.FIGURES, found, clusterings)
 
 
 if __name__ == "__main__":

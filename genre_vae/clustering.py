@@ -7,13 +7,19 @@ import numpy.typing as npt
 
 from genre_vae.records import InputError, IntArray
 
-ALGORITHMS = ("k-means",)
+ALGORITHMS = ("k-means", "agglomerative", "DBSCAN")
+MIN_SAMPLES = 5  # of DBSCAN: neighbours, itself included, that make a core point
 MAX_CHOSEN = 20
 N_INIT = 10  # restarts of k-means, the best of which is kept
 
 
 def cluster(
-    values: npt.NDArray[np.floating], *, algorithm: str, n_clusters: int, seed: int
+    values: npt.NDArray[np.floating],
+    *,
+    algorithm: str,
+    n_clusters: int,
+    seed: int,
+    eps: float | None = None,
 ) -> IntArray:
     """Put rows into clusters.
 
@@ -21,31 +27,56 @@ def cluster(
     ----------
     values : (n, d)
     algorithm
-        One of `ALGORITHMS`.
+        ``k-means``; ``agglomerative`` with Ward's criterion; or ``DBSCAN`` (Ester et al., 1996)
+        with `MIN_SAMPLES`, which finds the number of clusters by itself, maybe one or none.
     n_clusters
-        At most n.
+        At most n; DBSCAN does not look at it.
     seed
-        Of the random starts.
+        Of k-means' random starts: the others have none.
+    eps
+        DBSCAN's radius; None takes `knee_eps`.
 
     Returns
     -------
     (n,) int64
-        Cluster numbers from 0, in the order of first appearance.
+        Cluster numbers from 0, in the order of first appearance; -1 is DBSCAN's noise.
 
     Raises
     ------
     InputError
         For more clusters than rows, fewer than two clusters, or an unknown algorithm.
     """
-    from sklearn.cluster import KMeans
+    from sklearn.cluster import DBSCAN, AgglomerativeClustering, KMeans
 
     if algorithm not in ALGORITHMS:
         raise InputError(f"no clusterer {algorithm!r}, only {', '.join(ALGORITHMS)}")
     if not 2 <= n_clusters <= len(values):
         raise InputError(f"n_clusters={n_clusters} with {len(values)} tracks: needs 2 to that many")
     values = np.asarray(values, dtype=np.float64)
-    found = KMeans(n_clusters, n_init=N_INIT, random_state=seed).fit_predict(values)
-    return renumbered(found)
+    if algorithm == "k-means":
+        clusterer = KMeans(n_clusters, n_init=N_INIT, random_state=seed)
+    elif algorithm == "agglomerative":
+        clusterer = AgglomerativeClustering(n_clusters, linkage="ward")
+    else:
+        clusterer = DBSCAN(eps=knee_eps(values) if eps is None else eps, min_samples=MIN_SAMPLES)
+    return renumbered(clusterer.fit_predict(values))
+
+
+def knee_eps(values: npt.NDArray[np.floating]) -> float:
+    """DBSCAN's radius from the data: the knee of the sorted k-distance curve.
+
+    The distance of each row to its `MIN_SAMPLES`-th neighbour (itself the first), sorted, rises
+    slowly inside clusters and steeply outside. The knee is the point furthest below the straight
+    line between the curve's ends (Satopaa et al., 2011). (n, d) -> a positive number.
+    """
+    from sklearn.neighbors import NearestNeighbors
+
+    k = min(MIN_SAMPLES, len(values))
+    distances, _ = NearestNeighbors(n_neighbors=k).fit(values).kneighbors(values)
+    curve = np.sort(distances[:, -1])
+    line = np.linspace(curve[0], curve[-1], len(curve))
+    eps = float(curve[int(np.argmax(line - curve))])
+    return eps if eps > 0 else float(np.finfo(np.float64).eps)
 
 
 def renumbered(clusters: npt.NDArray[np.integer]) -> IntArray:

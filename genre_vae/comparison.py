@@ -19,15 +19,31 @@ from genre_vae.records import LabelUse
 # The seed's columns, so that its readers still work; ours follow, the same in every level.
 SEED_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "easy": ("method", "silhouette", "calinski_harabasz"),
+    "medium": (
+        *("dataset", "algorithm", "n_samples", "n_features"),
+        *("silhouette", "calinski_harabasz", "davies_bouldin", "adjusted_rand"),
+    ),
 }
-METHODS: Mapping[str, tuple[str, ...]] = {
-    "easy": ("PCA + k-means", "Autoencoder + k-means", "VAE + k-means"),
+# The rows of a level: its models, under the name its table gives them, and its clusterers.
+MODELS: Mapping[str, Mapping[str, str]] = {
+    "easy": {"pca": "PCA", "autoencoder": "Autoencoder", "vae": "VAE"},
+    "medium": {
+        "pca": "RawFeatures_PCA",
+        "vae": "VAE_Latents",
+        "conv_vae": "ConvVAE_Latents",
+        "vae_lyrics": "VAE+Lyrics",
+        "conv_vae_lyrics": "ConvVAE+Lyrics",
+    },
+}
+ALGORITHMS: Mapping[str, tuple[str, ...]] = {
+    "easy": ("k-means",),
+    "medium": ("k-means", "agglomerative", "DBSCAN"),
 }
 METRICS = (*INTERNAL, *LABEL)
 COLUMNS = (
     *METRICS,
     *(f"{metric}_{end}" for metric in METRICS for end in ("low", "high")),
-    *("nmi_chance", "purity_chance", "noise", "n_samples", "n_clusters", "seeds"),
+    *("method", "nmi_chance", "purity_chance", "noise", "n_samples", "n_clusters", "seeds"),
     *("input", "label_use", "rank", "run_id"),
 )
 SHOWN = ("ami", "nmi", "ari", "purity", "silhouette", "calinski_harabasz")  # to people, in order
@@ -52,8 +68,10 @@ def table(rows: Sequence[Mapping[str, object]], *, level: str) -> pd.DataFrame:
         numbers: formatting is `markdown`'s.
     """
     names = list(dict.fromkeys([*SEED_COLUMNS[level], *COLUMNS]))
-    frame = pd.DataFrame([dict(row) for row in rows]).reindex(columns=names)
-    for count in ("n_samples", "seeds"):
+    frame = pd.DataFrame([dict(row) for row in rows])
+    frame["dataset"] = frame["model"].map(MODELS[level])
+    frame = frame.assign(adjusted_rand=frame.get("ari")).reindex(columns=names)
+    for count in {"n_samples", "n_features", "seeds"} & set(names):
         frame[count] = frame[count].astype("Int64")
     ranked = frame["label_use"] == str(LabelUse.NONE)
     by = ranking_metric(frame)
@@ -64,6 +82,15 @@ def table(rows: Sequence[Mapping[str, object]], *, level: str) -> pd.DataFrame:
     ranks = np.arange(1, len(frame) + 1)
     frame["rank"] = pd.Series(ranks, dtype="Int64").where(ranks <= ranked.sum())
     return frame
+
+
+def newest(rows: Sequence[Mapping[str, object]], *, level: str) -> list[Mapping[str, object]]:
+    """Of rows in the order of time, newest first, the first for each method of a level."""
+    found: dict[object, Mapping[str, object]] = {}
+    for row in rows:
+        if row["model"] in MODELS[level] and row["algorithm"] in ALGORITHMS[level]:
+            found.setdefault((row["model"], row["algorithm"]), row)
+    return list(found.values())
 
 
 def ranking_metric(frame: pd.DataFrame) -> str:
@@ -89,6 +116,7 @@ def markdown(frame: pd.DataFrame) -> str:
         **{metric: metric.replace("_", " ") for metric in shown},
         "n_samples": "tracks",
         "n_clusters": "clusters",
+        **({"noise": "noise"} if frame["noise"].gt(0).any() else {}),
         "seeds": "seeds",
         "label_use": "label use",
     }
@@ -110,7 +138,7 @@ def _cell(row: pd.Series, column: str) -> str:
     if pd.isna(value):
         return "oracle" if column == "rank" else ""
     if column not in METRICS:
-        return f"{value:g}" if isinstance(value, float) else str(value)
+        return f"{value:.3g}" if isinstance(value, float) else str(value)
     digits = 1 if column == "calinski_harabasz" else 3
     text = f"{value:.{digits}f}"
     if pd.notna(row[f"{column}_low"]):

@@ -18,6 +18,7 @@ import platform
 import shutil
 import signal
 import socket
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from mlflow.data.pandas_dataset import PandasDataset
 
+ROW_TAGS = ("method", "model", "algorithm", "input", "label_use")  # of a clustering run
 PACKAGE = Path(__file__).resolve().parent
 FLUSH_AT = 500  # metrics sent in one batch: a call each costs a hundred times as much
 VERSIONED = ("numpy", "torch", "scikit-learn")  # whose versions can change a result
@@ -68,6 +70,9 @@ class StageRun:
     note: str
 
 
+Outcome = tuple[StageRun, list[StageRun]]  # of a level: its table and its figures
+
+
 class Recorder:
     """What a stage's computation writes to: files into `folder`, metrics and tags into its run."""
 
@@ -77,6 +82,7 @@ class Recorder:
         self._client = client
         self._run_id = run_id
         self._metrics: list[Metric] = []
+        self._flushing = threading.Lock()
 
     def metrics(self, values: Mapping[str, float], *, step: int = 0) -> None:
         """Buffer metrics; they are sent in batches."""
@@ -93,9 +99,10 @@ class Recorder:
         figure.savefig(self.folder / name, dpi=150)
 
     def flush(self) -> None:
-        for start in range(0, len(self._metrics), 1000):  # the most one batch may hold
-            self._client.log_batch(self._run_id, self._metrics[start : start + 1000])
-        self._metrics.clear()
+        with self._flushing:  # members may train in threads
+            waiting, self._metrics = self._metrics, []
+            for start in range(0, len(waiting), 1000):  # the most one batch may hold
+                self._client.log_batch(self._run_id, waiting[start : start + 1000])
 
 
 @dataclass
@@ -225,7 +232,7 @@ class Tracker:
         Returns
         -------
         list of dict
-            Metrics as floats, and ``method``, ``input``, ``label_use``, ``seeds``, ``run_id``.
+            Metrics as floats, and `ROW_TAGS`, ``seeds`` and ``run_id``.
         """
         where = (
             f"tags.stage = 'cluster' and tags.dataset = '{dataset.fingerprint}' "
@@ -239,31 +246,35 @@ class Tracker:
         return [
             {
                 **run.data.metrics,
-                **{tag: run.data.tags[tag] for tag in ("method", "input", "label_use")},
+                **{tag: run.data.tags[tag] for tag in ROW_TAGS},
                 "seeds": int(run.data.params["seeds"]),
                 "run_id": run.info.run_id,
             }
             for run in runs
         ]
 
-    def summary(self, table: StageRun, others: Sequence[StageRun]) -> None:
+    def summary(self, outcomes: Sequence[Outcome]) -> None:
         """Put what a person looks for first on this run itself, since the UI folds its children:
-        the best row's metrics, the table and the figures; and say where they are."""
-        run = self.client.get_run(table.run_id)
-        best = {key: value for key, value in run.data.metrics.items() if key.startswith("best/")}
+        the best row's metrics, the tables and the figures; and say where they are."""
+        best: dict[str, float] = {}
+        tags: dict[str, str] = {}
+        files: list[Path] = []
+        for table, figures in outcomes:
+            data = self.client.get_run(table.run_id).data
+            found = {k: v for k, v in data.metrics.items() if k.startswith("best/")}
+            if _rank(found) > _rank(best):
+                best, tags = found, {k: v for k, v in data.tags.items() if k.startswith("best/")}
+            for stage in (table, *figures):
+                files += sorted(stage.folder.glob("*_task_*"))
         recorder = Recorder(self.client, self.run_id, self.root)
         recorder.metrics(best)
         recorder.flush()
-        recorder.tags({k: v for k, v in run.data.tags.items() if k.startswith("best/")})
-        files = [
-            file for stage in [table, *others] for file in sorted(stage.folder.glob("*_task_*"))
-        ]
+        recorder.tags(tags)
         for file in files:
             mlflow.log_artifact(str(file), run_id=self.run_id)
         folder = local_artifacts(self.client.get_run(self.run_id))
-        print(
-            f"{self.level}: {len(self.stages)} stages, {sum(s.reused for s in self.stages)} reused"
-        )
+        reused = sum(stage.reused for stage in self.stages)
+        print(f"{self.level}: {len(self.stages)} stages, {reused} reused")
         for file in files:
             print(f"  {folder / file.name}")
 
@@ -392,6 +403,12 @@ def imported_modules(source: str) -> frozenset[str]:
 def local_artifacts(run: Run) -> Path:
     """A local folder with a run's artifacts; downloaded where the store is not on this disk."""
     return Path(mlflow.artifacts.download_artifacts(run_id=run.info.run_id))
+
+
+def _rank(best: Mapping[str, float]) -> tuple[float, float]:
+    """Orders the best rows of levels: by AMI, and where genres are unknown by silhouette."""
+    never = float("-inf")
+    return best.get("best/ami", never), best.get("best/silhouette", never)
 
 
 def _is_whole(run: Run) -> bool:

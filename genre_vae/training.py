@@ -1,12 +1,13 @@
 """The one loop: split by id, scale, fit with early stopping, encode. It does not know MLflow.
 
-Axes: ``n`` tracks, ``d`` input dimensions, ``k`` latent dimensions.
+Axes: ``n`` tracks, ``w`` windows of a track, ``d`` input dimensions, ``k`` latent dimensions.
 """
 
 from __future__ import annotations
 
 import copy
 import hashlib
+import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,11 +18,17 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from genre_vae.models import MODELS, Autoencoder
+from genre_vae import models
+from genre_vae.models import Coder
 from genre_vae.objective import elbo
-from genre_vae.records import FeatureSet, InputError, StrArray, replacing
+from genre_vae.records import FeatureSet, InputError, IntArray, StrArray, replacing
 from genre_vae.scaling import Scaler
 
+# dB below the peak, [-80, 0], -> [0, 1]: fixed, so there is nothing to fit
+MEL_SCALER = Scaler(np.full(1, -80, np.float32), np.full(1, 80, np.float32))
+VAL_WINDOWS = 3  # of each validation track, evenly spaced: the same in every epoch
+BLOCK = 64  # examples (or tracks, when encoding) that go through the model at a time
+_GLOBAL_GENERATOR = threading.Lock()  # torch's initialisers know no other, and members are threads
 CHECKPOINT_EVERY = 20  # epochs between two writes of the last checkpoint
 BoolArray = npt.NDArray[np.bool_]
 
@@ -33,9 +40,11 @@ class TrainConfig:
     Parameters
     ----------
     model
-        A key of `genre_vae.models.MODELS`.
+        A name that `genre_vae.models.build` knows.
     latent_dim
-        16 keeps the 40 MFCC statistics' structure; PCA gets as many components.
+        Dimensions of the code.
+    widths
+        Channels of the ConvVAE's convolutions.
     beta
         Weight of the KL term.
     epochs
@@ -52,6 +61,7 @@ class TrainConfig:
 
     model: str = "vae"
     latent_dim: int = 16
+    widths: tuple[int, ...] = models.WIDTHS
     beta: float = 1.0
     epochs: int = 500
     patience: int = 50
@@ -75,10 +85,14 @@ class Epoch(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """A trained model with the weights of its best epoch, its scaler and its history."""
+    """A trained model with the weights of its best epoch, its scaler and its history.
 
-    model: Autoencoder
+    `shape` is that of one example: (d,), or (1, mel, t) for mel windows.
+    """
+
+    model: Coder
     scaler: Scaler
+    shape: tuple[int, ...]
     config: TrainConfig
     history: list[Epoch]
 
@@ -100,11 +114,11 @@ def split(ids: StrArray, *, val_fraction: float, seed: int) -> BoolArray:
     return training
 
 
-def build(config: TrainConfig, input_dim: int) -> Autoencoder:
+def build(config: TrainConfig, shape: tuple[int, ...]) -> Coder:
     """A model with the initial weights of ``config.seed``; the global generator is untouched."""
-    with torch.random.fork_rng(devices=[]):
+    with _GLOBAL_GENERATOR, torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        return MODELS[config.model](input_dim, config.latent_dim)
+        return models.build(config.model, shape, config.latent_dim, config.widths)
 
 
 def fit(
@@ -118,8 +132,8 @@ def fit(
 
     Parameters
     ----------
-    features : values (n, d)
-        Labels are not looked at.
+    features : values (n, d) or (n, w, 1, mel, t)
+        Of windows, one of each track is drawn at random in every epoch. Labels are not looked at.
     config
         Equal features and configs give equal weights on one machine and thread count.
     on_epoch
@@ -137,11 +151,24 @@ def fit(
     if len(features) < 2:
         raise InputError(f"{features.name}: training needs two tracks, got {len(features)}")
     training = split(features.ids, val_fraction=config.val_fraction, seed=config.seed)
-    scaler = Scaler.fit(features.values[training])  # on the training ids only
-    scaled = torch.from_numpy(scaler.transform(features.values)).to(config.device)
-    train, val = scaled[torch.from_numpy(training)], scaled[torch.from_numpy(~training)]
+    train, val = np.flatnonzero(training), np.flatnonzero(~training)
+    windowed = features.values.ndim > 2
+    n_windows = features.values.shape[1] if windowed else 1
+    scaler = MEL_SCALER if windowed else Scaler.fit(features.values[train])  # training ids only
 
-    model = build(config, scaled.shape[1]).to(config.device)
+    def examples(rows: IntArray, windows: IntArray) -> Tensor:
+        picked = features.values[rows, windows] if windowed else features.values[rows]
+        x = torch.from_numpy(scaler.transform(picked)).to(config.device)
+        return x.contiguous(memory_format=torch.channels_last) if windowed else x
+
+    # Validation looks at the same windows in every epoch, or its loss would be a lottery.
+    spaced = np.unique(np.linspace(0, n_windows - 1, VAL_WINDOWS).round().astype(np.int64))
+    val_rows, val_windows = np.repeat(val, len(spaced)), np.tile(spaced, len(val))
+    shape = features.values.shape[2 if windowed else 1 :]
+    model = build(config, shape).to(config.device)
+    if windowed:
+        # a quarter faster on CPUs
+        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.Adam(model.parameters(), lr=config.lr, fused=True)
     # On the CPU whatever the device, so that a seed means the same batches and noise everywhere.
     generator = torch.Generator().manual_seed(config.seed)
@@ -160,8 +187,9 @@ def fit(
         model.train()
         total = 0.0
         order = torch.randperm(len(train), generator=generator)
-        for rows in torch.split(order, config.batch_size):
-            x = train[rows]
+        drawn = torch.randint(n_windows, (len(train),), generator=generator)
+        for batch in torch.split(order, config.batch_size):
+            x = examples(train[batch.numpy()], drawn[batch].numpy())
             noise = torch.randn(len(x), config.latent_dim, generator=generator)
             loss = elbo(x, model(x, noise.to(config.device)), beta=config.beta)
             optimizer.zero_grad()
@@ -170,9 +198,14 @@ def fit(
             total += loss.total.item() * len(x)
 
         model.eval()
-        with torch.no_grad():
-            held_out = elbo(val, model(val), beta=config.beta)
-        epoch = Epoch(len(history) + 1, total / len(train), *(part.item() for part in held_out))
+        held_out = np.zeros(3)
+        for start in range(0, len(val_rows), BLOCK):
+            block = slice(start, start + BLOCK)
+            x = examples(val_rows[block], val_windows[block])
+            with torch.no_grad():
+                parts = elbo(x, model(x), beta=config.beta)
+            held_out += [part.item() * len(x) / len(val_rows) for part in parts]
+        epoch = Epoch(len(history) + 1, total / len(train), *held_out.tolist())
         if not np.isfinite([epoch.train_loss, epoch.val_loss]).all():
             raise InputError(f"{config.model}: the loss is not finite after epoch {epoch.epoch}")
         history.append(epoch)
@@ -187,18 +220,23 @@ def fit(
         _write_checkpoint(checkpoint, config, model, best_weights, optimizer, generator, history)
 
     model.load_state_dict(best_weights)
-    return Fitted(model.eval(), scaler, config, history)
+    return Fitted(model.eval(), scaler, shape, config, history)
 
 
 def encode(fitted: Fitted, features: FeatureSet) -> FeatureSet:
-    """The mean of every track's code, as a FeatureSet named e.g. ``vae(mfcc)``: (n, d) -> (n, k).
+    """The mean of every track's code, as a FeatureSet named e.g. ``vae(mfcc)``.
 
+    (n, d) -> (n, k), or (n, w, 1, mel, t) -> (n, k): of windows, the mean over all their means.
     Tracks need not be those of the training.
     """
-    scaled = torch.from_numpy(fitted.scaler.transform(features.values))
-    with torch.no_grad():
-        mean, _ = fitted.model.encode(scaled.to(fitted.config.device))
-    return features.derive(f"{fitted.config.model}({features.name})", mean.cpu().numpy())
+    codes = []
+    for start in range(0, len(features), BLOCK):
+        block = np.asarray(features.values[start : start + BLOCK])
+        x = torch.from_numpy(fitted.scaler.transform(block)).reshape(-1, *fitted.shape)
+        with torch.no_grad():
+            mean, _ = fitted.model.encode(x.to(fitted.config.device))
+        codes.append(mean.reshape(len(block), -1, mean.shape[1]).mean(dim=1).cpu().numpy())
+    return features.derive(f"{fitted.config.model}({features.name})", np.concatenate(codes))
 
 
 def save(fitted: Fitted, path: Path) -> None:
@@ -207,6 +245,7 @@ def save(fitted: Fitted, path: Path) -> None:
         path,
         {
             "config": asdict(fitted.config),
+            "shape": list(fitted.shape),
             "weights": fitted.model.state_dict(),
             "scaler_mean": torch.from_numpy(fitted.scaler.mean),
             "scaler_scale": torch.from_numpy(fitted.scaler.scale),
@@ -219,9 +258,10 @@ def load(path: Path) -> Fitted:
     state = torch.load(path, weights_only=True, map_location="cpu")
     config = TrainConfig(**(state["config"] | {"device": "cpu"}))
     scaler = Scaler(state["scaler_mean"].numpy(), state["scaler_scale"].numpy())
-    model = build(config, len(scaler.mean))
+    shape = tuple(state["shape"])
+    model = build(config, shape)
     model.load_state_dict(state["weights"])
-    return Fitted(model.eval(), scaler, config, [])
+    return Fitted(model.eval(), scaler, shape, config, [])
 
 
 def _stalled(history: list[Epoch], best: Epoch | None, patience: int) -> bool:
@@ -240,7 +280,7 @@ def _read_checkpoint(path: Path, config: TrainConfig) -> dict[str, Any]:
 def _write_checkpoint(
     path: Path,
     config: TrainConfig,
-    model: Autoencoder,
+    model: Coder,
     best_weights: dict[str, Tensor],
     optimizer: torch.optim.Optimizer,
     generator: torch.Generator,

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
 
-from genre_vae.models import MODELS, VAE, Output
+from genre_vae.models import VAE, Output, build
 from genre_vae.objective import elbo
 
 
@@ -69,10 +69,13 @@ def test_an_autoencoder_has_no_kl() -> None:
     assert loss.total == loss.reconstruction
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_shapes(name: str) -> None:
-    out = MODELS[name](40, 6)(torch.randn(5, 40), torch.randn(5, 6))
-    assert out.reconstruction.shape == (5, 40)
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [("autoencoder", (40,)), ("vae", (40,)), ("conv_vae", (1, 64, 128)), ("conv_vae", (1, 16, 32))],
+)
+def test_shapes(name: str, shape: tuple[int, ...]) -> None:
+    out = build(name, shape, 6, (4, 8, 8))(torch.randn(5, *shape), torch.randn(5, 6))
+    assert out.reconstruction.shape == (5, *shape)
     assert out.mean.shape == (5, 6)
     assert (out.logvar is None) == (name == "autoencoder")
 

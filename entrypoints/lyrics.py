@@ -1,0 +1,165 @@
+"""Lyrics -> an embedding of every track's words, and their fusion with an audio embedding."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from entrypoints.features import features
+from entrypoints.options import LYRICS, Options, caller_folder, entry_point
+from entrypoints.train import latents, members
+from genre_vae.records import FeatureSet, InputError, LabelUse, write_json
+
+if TYPE_CHECKING:
+    from genre_vae.lyrics import Lyrics
+    from genre_vae.tracking import Recorder, StageRun, Tracker
+
+GENERATED = ("control", "themes")
+
+
+def lyrics(tracker: Tracker, options: Options, source: StageRun) -> StageRun | None:
+    """The lyrics' embedding, as a stage; None for ``--lyrics none``.
+
+    Its folder holds ``lyrics_embeddings.npy`` and ``lyrics_mapping.json``.
+    """
+    kind, why = _resolve(options, source.dataset.folder)
+    if why:
+        print(f"{'lyrics':<10} {why}", flush=True)
+    if kind == "none":
+        return None
+    own_text = kind not in GENERATED
+    digest = ""
+    if own_text:
+        import hashlib
+
+        try:
+            digest = hashlib.blake2b(Path(kind).read_bytes(), digest_size=8).hexdigest()
+        except OSError as error:
+            raise InputError(f"lyrics {kind}: {error.strerror}") from error
+
+    def compute(record: Recorder) -> None:
+        from genre_vae import lyrics as words
+
+        audio = FeatureSet.load(source.folder, "mfcc")
+        found = _read(kind, options, audio, source)
+        embedded = words.embed(
+            found,
+            model=_model(options),
+            dim=options.lyrics_dim,
+            missing=options.lyrics_missing,
+            seed=options.seed,
+        )
+        embedded.save(record.folder, "lyrics_embeddings")
+        write_json(record.folder / "lyrics_mapping.json", found.mapping())
+        gaps = words.missing_nmi(found)
+        record.metrics(
+            {
+                "tracks": len(found.ids),
+                "with_words": int((~found.missing).sum()),
+                "missing": float(found.missing.mean()),
+                "missing_nmi": gaps,
+                "dimensions": embedded.values.shape[1],
+            }
+        )
+        record.tags({"label_use": embedded.label_use})
+        record.note = "\n".join(
+            [
+                *found.report,
+                f"{found.missing.mean():.0%} of the tracks have no words ({options.lyrics_missing})"
+                f"; NMI between that and genre {gaps:.2f}",
+                *([f"label use: {embedded.label_use}"] if embedded.label_use else []),
+            ]
+        )
+
+    config = {name: getattr(options, name) for name in LYRICS if name != "lyrics"}
+    return tracker.stage(
+        "lyrics",
+        title=f"{_model(options)} of {Path(kind).name}",
+        dataset=source.dataset,
+        config=config
+        | {"lyrics": Path(kind).name, "lyrics_digest": digest, "seed": options.seed}
+        | {"lyrics_model": _model(options)},
+        inputs=[source],
+        compute=compute,
+    )
+
+
+def _resolve(options: Options, folder: Path) -> tuple[str, str]:
+    """What ``--lyrics`` means here: a kind or a file's path, and a line that says so."""
+    if options.lyrics in (*GENERATED, "none"):
+        return options.lyrics, ""
+    if options.lyrics == "auto":
+        there = next(
+            (p for p in (folder / "lyrics.csv", folder / "lyrics.json") if p.exists()), None
+        )
+        if there:
+            return str(there), f"auto: {there}"
+        return "control", (
+            "auto: no lyrics.csv in the data folder, so meaningless words stand in for them (the "
+            "control): the +Lyrics rows say what fusion with nothing does"
+        )
+    if not options.lyrics:
+        raise InputError("lyrics is empty: name a file, 'control', 'themes', 'none' or 'auto'")
+    return str((caller_folder() / Path(options.lyrics).expanduser()).resolve()), ""
+
+
+def _model(options: Options) -> str:
+    """``tfidf``, a folder from where the person typed the command, or a name on the hub."""
+    folder = caller_folder() / Path(options.lyrics_model).expanduser()
+    return str(folder.resolve()) if folder.is_dir() else options.lyrics_model
+
+
+def _read(kind: str, options: Options, audio: FeatureSet, source: StageRun) -> Lyrics:
+    from genre_vae import lyrics as words
+
+    if kind == "themes":
+        return words.themes(audio)
+    if kind == "control":
+        tracks = source.dataset.tracks.set_index("track_id")
+        return words.control(audio, tracks["digest"].loc[audio.ids.tolist()].to_numpy(dtype=str))
+    path = Path(kind)
+    songs = words.load(path, id_column=options.lyrics_id, text_column=options.lyrics_text)
+    return words.match(songs, audio.ids, audio.labels, by=options.lyrics_match, name=path.name)
+
+
+def fuse(
+    tracker: Tracker, options: Options, embedding: StageRun, model: str, words: StageRun
+) -> StageRun:
+    """An audio embedding and the lyrics', joined by id, as a stage: ``Z_<model>_lyrics.npy``."""
+
+    def compute(record: Recorder) -> None:
+        from genre_vae.fusion import concatenate
+
+        text = FeatureSet.load(words.folder, "lyrics_embeddings")
+        use = LabelUse.NONE
+        for number, audio in enumerate(members(embedding, model)):
+            seed = options.seed + number
+            folder = record.folder if number == 0 else record.folder / f"seed_{seed}"
+            fused = concatenate([audio, text], weights=[1.0, options.lyrics_weight])
+            fused.save(folder, latents(f"{model}_lyrics"))
+            use = fused.label_use
+        record.metrics({"tracks": len(fused), "dimensions": fused.values.shape[1]})
+        record.tags({"label_use": use})
+
+    return tracker.stage(
+        "fuse",
+        title=f"{model} + lyrics",
+        dataset=embedding.dataset,
+        config={"model": f"{model}_lyrics", "lyrics_weight": options.lyrics_weight}
+        | {"seed": options.seed},
+        inputs=[embedding, words],
+        compute=compute,
+    )
+
+
+@entry_point("data", *LYRICS, "seed", "workers")
+def main(tracker: Tracker, options: Options) -> None:
+    """Match lyrics to tracks and embed them; say what matched, what is missing, what it may leak.
+
+    Audio features that are not there yet are extracted first.
+    """
+    lyrics(tracker, options, features(tracker, options))
+
+
+if __name__ == "__main__":
+    main()
