@@ -3,8 +3,8 @@
 Each genre is a row of `STYLES`: tempo, groove, harmony, instruments and sound. Each song draws its
 own key, mode, tempo, patterns and loudness within its genre's bounds, and at times borrows its
 groove or its instruments from another genre, so that genres overlap. The lyrics are of the song:
-their words follow its mode, tempo and loudness, and topics that all genres share in different
-proportions. Figures on this corpus say nothing about music.
+their words follow its mode, tempo, loudness, brightness and instruments, and topics that all genres
+share in different proportions. Figures on this corpus say nothing about music.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from filelock import FileLock
 from genre_vae.audio import SAMPLE_RATE as RATE
 from genre_vae.records import FloatArray, write_json
 
-VERSION = 1  # counts changes of the sound or the words: a corpus of another version is made anew
+VERSION = 2  # counts changes of the sound or the words: a corpus of another version is made anew
 SECONDS = 30.0
 TRACKS_PER_GENRE = 20
 BORROW = 0.2  # chance that a song takes its groove, and that it takes its sound, from elsewhere
@@ -295,12 +295,15 @@ def lyrics(song: Song) -> str:
         *(MOODS["bright" if song.major else "dark"]),
         *(MOODS["fast" if song.tempo > 115 else "slow"]),
         *(MOODS["loud" if song.loudness > 0.5 else "quiet"]),
+        *(MOODS["clear" if song.style.sound.cutoff > 7000 else "dim"]),
     )
+    plays = SINGS_OF[song.style.sound.comp]
 
     def line() -> str:
         mood, other = rng.choice(moods, 2)
         noun, place = rng.choice(TOPICS[rng.choice(topics)], 2)
-        return str(rng.choice(LINES)).format(mood=mood, other=other, noun=noun, place=place)
+        words = {"mood": mood, "other": other, "noun": noun, "place": place}
+        return str(rng.choice(LINES)).format(**words, sound=rng.choice(plays))
 
     chorus = [line() for _ in range(3)]
     verses = [[line() for _ in range(4)] for _ in range(2)]
@@ -489,13 +492,25 @@ MOODS: dict[str, tuple[str, ...]] = {
     "slow": ("drifting", "waiting", "resting", "crawling"),
     "loud": ("screaming", "roaring", "shouting", "wild"),
     "quiet": ("whispered", "gentle", "hushed", "soft"),
+    "clear": ("shining", "crystal", "silver", "glittering"),
+    "dim": ("smoky", "dusty", "velvet", "faded"),
+}
+SINGS_OF: dict[str, tuple[str, ...]] = {  # what songs call the instrument of their chords
+    "pluck": ("guitar", "strings"),
+    "banjo": ("banjo", "strings"),
+    "piano": ("piano", "keys"),
+    "epiano": ("keys", "bells"),
+    "strings": ("violins", "choir"),
+    "pad": ("waves", "choir"),
+    "organ": ("organ", "keys"),
+    "power": ("guitar", "amplifier"),
 }
 LINES = (
-    "I was {mood} by the {noun} and the {place}",
-    "you gave me a {mood} {noun}",
-    "oh {mood} {noun}, {other} {place}",
-    "take me to the {place} with your {other} {noun}",
-    "we are {mood}, we are {other}, like the {noun}",
-    "nobody knows the {noun} of a {mood} {place}",
-    "and the {noun} keeps {other} on",
+    "I was {mood} by the {noun} and the {other} {place}",
+    "you play a {mood} {sound} for a {other} {noun}",
+    "oh {mood} {noun}, {other} {sound}",
+    "take me to the {other} {place} with your {mood} {noun}",
+    "we are {mood}, we are {other}, like the {sound}",
+    "nobody knows the {mood} {sound} of a {other} {place}",
+    "and the {mood} {noun} keeps {other} on",
 )

@@ -118,7 +118,10 @@ def build(config: TrainConfig, shape: tuple[int, ...]) -> Coder:
     """A model with the initial weights of ``config.seed``; the global generator is untouched."""
     with _GLOBAL_GENERATOR, torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        return models.build(config.model, shape, config.latent_dim, config.widths)
+        model = models.build(config.model, shape, config.latent_dim, config.widths)
+    if len(shape) > 1:  # convolutions on a CPU are a quarter faster so
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return model
 
 
 def fit(
@@ -166,9 +169,6 @@ def fit(
     val_rows, val_windows = np.repeat(val, len(spaced)), np.tile(spaced, len(val))
     shape = features.values.shape[2 if windowed else 1 :]
     model = build(config, shape).to(config.device)
-    if windowed:
-        # a quarter faster on CPUs
-        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.Adam(model.parameters(), lr=config.lr, fused=True)
     # On the CPU whatever the device, so that a seed means the same batches and noise everywhere.
     generator = torch.Generator().manual_seed(config.seed)

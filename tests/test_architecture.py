@@ -11,8 +11,8 @@ from tests.conftest import ROOT
 
 LAYERS = (  # a module may import from its own layer's left and from the layers below
     ("tracking",),
-    ("figures", "comparison", "training", "demo"),
-    ("features", "baselines"),
+    ("figures", "comparison", "training", "demo", "lyrics"),
+    ("features", "baselines", "fusion", "audit"),
     ("catalog", "audio", "metrics", "clustering", "objective", "scaling"),
     ("models", "records"),
 )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
-from genre_vae.clustering import choose_n_clusters, cluster, renumbered
+from genre_vae.clustering import choose_n_clusters, cluster, knee_eps, renumbered
 from genre_vae.records import InputError
 from tests.conftest import blobs
 
@@ -48,3 +48,45 @@ def test_numbers_follow_first_appearance_and_noise_stays() -> None:
 @pytest.mark.parametrize("groups", [2, 4, 7])
 def test_the_number_of_groups_is_found_without_labels(groups: int) -> None:
     assert choose_n_clusters(blobs(70, groups=groups).values, seed=0) == groups
+
+
+def test_agglomerative_finds_distant_groups_and_ignores_the_seed() -> None:
+    features = blobs(60, groups=4)
+    one = cluster(features.values, algorithm="agglomerative", n_clusters=4, seed=0)
+    assert adjusted_rand_score(features.labels, one) == 1
+    np.testing.assert_array_equal(
+        one, cluster(features.values, algorithm="agglomerative", n_clusters=4, seed=9)
+    )
+
+
+def test_dbscan_finds_groups_and_calls_the_rest_noise() -> None:
+    features = blobs(90, groups=3, spread=0.2)
+    values = np.concatenate([features.values, [[40.0] * 6, [-40.0] * 6]])
+    found = cluster(values, algorithm="DBSCAN", n_clusters=2, seed=0)
+    assert found[-2:].tolist() == [-1, -1]
+    inside = found[:90] >= 0
+    assert inside.mean() > 0.8
+    assert adjusted_rand_score(features.labels[inside], found[:90][inside]) == 1
+
+
+@pytest.mark.parametrize(("eps", "expected"), [(1e-9, -1), (1e9, 0)])
+def test_dbscan_with_no_cluster_or_one_is_an_answer(eps: float, expected: int) -> None:
+    values = blobs(30, groups=3).values
+    found = cluster(values, algorithm="DBSCAN", n_clusters=3, seed=0, eps=eps)
+    assert set(found.tolist()) == {expected}
+
+
+def test_eps_is_in_the_units_of_the_values() -> None:
+    values = np.random.default_rng(0).normal(size=(200, 4))
+    assert knee_eps(10 * values) == pytest.approx(10 * knee_eps(values))
+
+
+def test_eps_lies_between_the_inner_and_the_outer_distances() -> None:
+    features = blobs(90, groups=3, spread=0.2)
+    values = np.concatenate([features.values, 40.0 * np.eye(6)])
+    assert 0.1 < knee_eps(values) < 5
+
+
+def test_equal_rows_have_a_positive_eps() -> None:
+    found = cluster(np.ones((10, 2)), algorithm="DBSCAN", n_clusters=2, seed=0)
+    assert set(found.tolist()) == {0}

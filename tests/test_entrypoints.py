@@ -45,6 +45,10 @@ def run_of(stage: str) -> Run:
         ("compare", ["--level", "absurd"], "'--level'"),
         ("main", ["--nonsense", "1"], "--nonsense"),
         ("features", ["--workers", "0"], "'--workers'"),
+        ("medium", ["--widths", "16,32"], "'--widths'"),
+        ("medium", ["--eps", "0"], "'--eps'"),
+        ("medium", ["--lyrics_match", "magic"], "'--lyrics_match'"),
+        ("medium", ["--lyrics_weight", "-1"], "'--lyrics_weight'"),
         ("features", ["--data", ""], "data is empty"),
         ("features", ["--data", "/nowhere/at/all"], "no folder at /nowhere/at/all"),
     ],
@@ -163,11 +167,110 @@ def test_a_collection_without_genres(runner: CliRunner, store: Path, tmp_path: P
     assert (table["n_clusters"] >= 2).all()
 
 
-@pytest.mark.parametrize("name", ["features", "train", "cluster", "visualize", "main"])
+MEDIUM = (*QUICK, "--epochs", "1", "--widths", "4,4,4")
+
+
+def test_medium_on_its_own_lyrics(runner: CliRunner, store: Path, corpus: Path) -> None:
+    result = invoke(runner, "medium", "--data", str(corpus), *MEDIUM)
+    assert result.exit_code == 0, result.output
+    assert (
+        "20 of 20 tracks matched by filename" in result.output or "tracks matched" in result.output
+    )
+    parent = MlflowClient().search_runs(["0"], "tags.entry_point = 'medium'")[0]
+    folder = tracking.local_artifacts(parent)
+    names = {
+        f"medium_task_{name}_tsne.png" for name in ("conv_vae", "vae_lyrics", "conv_vae_lyrics")
+    }
+    assert names | {"medium_task_metrics.csv"} <= {path.name for path in folder.iterdir()}
+    table = pd.read_csv(folder / "medium_task_metrics.csv")
+    assert table.columns[:8].tolist() == [
+        *("dataset", "algorithm", "n_samples", "n_features"),
+        *("silhouette", "calinski_harabasz", "davies_bouldin", "adjusted_rand"),
+    ]
+    assert len(table) == 15
+    assert set(table["algorithm"]) == {"k-means", "agglomerative", "DBSCAN"}
+    assert set(table["dataset"]) == {
+        *("RawFeatures_PCA", "VAE_Latents", "ConvVAE_Latents", "VAE+Lyrics", "ConvVAE+Lyrics")
+    }
+    others = table[table["algorithm"] != "DBSCAN"]
+    for metric in ("silhouette", "davies_bouldin", "calinski_harabasz", "ari", "nmi", "ami"):
+        assert others[metric].notna().all(), metric
+    assert (table["adjusted_rand"] == table["ari"]).all()
+    assert (table["label_use"] == "none").all()
+    lyrics = tracking.local_artifacts(run_of("lyrics"))
+    assert FeatureSet.load(lyrics, "lyrics_embeddings").ids.shape == (20,)
+    assert (lyrics / "lyrics_mapping.json").exists()
+
+
+def test_themes_make_oracle_rows_and_a_missing_file_the_control(
+    runner: CliRunner, store: Path, corpus: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(corpus / "genres", tmp_path / "music" / "genres")
+    result = invoke(runner, "medium", "--data", str(tmp_path / "music"), *MEDIUM)
+    assert result.exit_code == 0, result.output
+    assert "meaningless words stand in" in result.output
+    result = invoke(
+        runner, "medium", "--data", str(tmp_path / "music"), *MEDIUM, "--lyrics", "themes"
+    )
+    assert result.exit_code == 0, result.output
+    parent = MlflowClient().search_runs(["0"], "tags.entry_point = 'medium'")[0]
+    table = pd.read_csv(tracking.local_artifacts(parent) / "medium_task_metrics.csv")
+    oracle = table["dataset"].str.contains("Lyrics")
+    assert (table.loc[oracle, "label_use"] == "feature").all()
+    assert table.loc[oracle, "rank"].isna().all()
+    assert (table.loc[~oracle, "label_use"] == "none").all()
+    assert oracle.tolist() == [False] * 9 + [True] * 6, "oracles stand below"
+    without = invoke(
+        runner, "medium", "--data", str(tmp_path / "music"), *MEDIUM, "--lyrics", "none"
+    )
+    assert without.exit_code == 0, without.output
+    assert "Lyrics" not in without.output
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"filename,text\na,b\n", "no column 'lyrics'"),
+        (b"filename,lyrics\na,x\na,y\n", "keys occur twice"),
+        (b"\xff\xfe\x00", "not UTF-8"),
+        (b"", "the file is empty"),
+        (b"filename,lyrics\nnobody,x\n", "no song matches a track"),
+    ],
+)
+def test_a_bad_lyrics_file_ends_in_one_line(
+    runner: CliRunner, store: Path, corpus: Path, tmp_path: Path, content: bytes, said: str
+) -> None:
+    (tmp_path / "words.csv").write_bytes(content)
+    arguments = ("--data", str(corpus), "--lyrics", str(tmp_path / "words.csv"), "--workers", "2")
+    result = invoke(runner, "lyrics", *arguments)
+    assert result.exit_code == 2
+    assert said in result.output
+    assert result.output.count("Error: ") == 1
+    assert "Traceback" not in result.output
+
+
+def test_missing_lyrics_can_be_dropped(
+    runner: CliRunner, store: Path, corpus: Path, tmp_path: Path
+) -> None:
+    lines = ["filename,lyrics"] + [f"rock.{n:05d},road and thunder {n}" for n in range(2)]
+    lines += [f"pop.{n:05d},heart and kiss {n}" for n in range(2)]
+    (tmp_path / "words.csv").write_text("\n".join(lines))
+    arguments = ("--lyrics", str(tmp_path / "words.csv"), "--lyrics_missing", "drop")
+    result = invoke(
+        runner, "medium", "--data", str(corpus), *MEDIUM, *arguments, "--n_clusters", "2"
+    )
+    assert result.exit_code == 0, result.output
+    parent = MlflowClient().search_runs(["0"], "tags.entry_point = 'medium'")[0]
+    table = pd.read_csv(tracking.local_artifacts(parent) / "medium_task_metrics.csv")
+    assert set(table.loc[table["dataset"].str.contains("Lyrics"), "n_samples"]) == {4}
+    assert set(table.loc[~table["dataset"].str.contains("Lyrics"), "n_samples"]) == {20}
+
+
+@pytest.mark.parametrize("name", ["features", "lyrics", "train", "cluster", "visualize", "main"])
 def test_each_entry_point_works_alone(
     runner: CliRunner, store: Path, corpus: Path, name: str
 ) -> None:
-    arguments = ("--workers", "2") if name == "features" else QUICK
+    arguments = {"features": QUICK[-2:], "lyrics": QUICK[-2:], "main": MEDIUM}.get(name, QUICK)
     result = invoke(runner, name, "--data", str(corpus), *arguments)
     assert result.exit_code == 0, result.output
     if name == "main":
