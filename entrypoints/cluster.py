@@ -69,7 +69,8 @@ def cluster(
             record.metrics({name: mean})
             if name in (*metrics.INTERNAL, *metrics.LABEL):
                 record.metrics({f"{name}_low": low, f"{name}_high": high})
-        record.tags({"input": "audio", "label_use": first.label_use})
+        modalities = ["audio", *first.name.split(" + ")[1:]]
+        record.tags({"input": " + ".join(modalities), "label_use": first.label_use})
         shown = ("ami", "nmi") if first.has_labels else ("silhouette",)
         counted = table["n_clusters"].mean()
         record.note = f"{counted:g} clusters, {table['noise'].mean():.0%} noise, " + ", ".join(

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from genre_vae.lyrics import Lyrics
     from genre_vae.tracking import Recorder, StageRun, Tracker
 
-GENERATED = ("control", "themes")
-
 
 def lyrics(tracker: Tracker, options: Options, source: StageRun) -> StageRun | None:
     """The lyrics' embedding, as a stage; None for ``--lyrics none``.
 
     Its folder holds ``lyrics_embeddings.npy`` and ``lyrics_mapping.json``.
     """
+    from genre_vae.lyrics import GENERATED
+
     kind, why = _resolve(options, source.dataset.folder)
     if why:
         print(f"{'lyrics':<10} {why}", flush=True)
@@ -86,7 +86,7 @@ def lyrics(tracker: Tracker, options: Options, source: StageRun) -> StageRun | N
 
 def _resolve(options: Options, folder: Path) -> tuple[str, str]:
     """What ``--lyrics`` means here: a kind or a file's path, and a line that says so."""
-    if options.lyrics in (*GENERATED, "none"):
+    if options.lyrics in ("control", "themes", "none"):
         return options.lyrics, ""
     if options.lyrics == "auto":
         there = next(

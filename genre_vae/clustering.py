@@ -47,6 +47,7 @@ def cluster(
         For more clusters than rows, fewer than two clusters, or an unknown algorithm.
     """
     from sklearn.cluster import DBSCAN, AgglomerativeClustering, KMeans
+    from threadpoolctl import threadpool_limits
 
     if algorithm not in ALGORITHMS:
         raise InputError(f"no clusterer {algorithm!r}, only {', '.join(ALGORITHMS)}")
@@ -59,7 +60,8 @@ def cluster(
         clusterer = AgglomerativeClustering(n_clusters, linkage="ward")
     else:
         clusterer = DBSCAN(eps=knee_eps(values) if eps is None else eps, min_samples=MIN_SAMPLES)
-    return renumbered(clusterer.fit_predict(values))
+    with threadpool_limits(1):  # bit-identical, and faster for some thousand rows
+        return renumbered(clusterer.fit_predict(values))
 
 
 def knee_eps(values: npt.NDArray[np.floating]) -> float:

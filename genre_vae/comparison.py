@@ -118,6 +118,7 @@ def markdown(frame: pd.DataFrame) -> str:
         "n_clusters": "clusters",
         **({"noise": "noise"} if frame["noise"].gt(0).any() else {}),
         "seeds": "seeds",
+        **({"input": "input"} if frame["input"].nunique() > 1 else {}),
         "label_use": "label use",
     }
     cells = [[_cell(row, column) for column in headers] for _, row in frame.iterrows()]

@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 from scipy.optimize import linear_sum_assignment
+from threadpoolctl import threadpool_limits
 
 from genre_vae.metrics import contingency
 from genre_vae.records import FeatureSet, FloatArray, IntArray, StrArray
@@ -48,9 +49,10 @@ def tsne(values: npt.NDArray[np.floating], *, seed: int) -> tuple[FloatArray, fl
     n = len(values)
     flat = np.asarray(values, dtype=np.float32).reshape(n, -1)
     perplexity = min(30.0, (n - 1) / 3)
-    points = TSNE(
-        init="pca" if flat.shape[1] > 1 else "random", perplexity=perplexity, random_state=seed
-    ).fit_transform(flat)
+    with threadpool_limits(1):  # for some hundred points more threads only wait for each other
+        points = TSNE(
+            init="pca" if flat.shape[1] > 1 else "random", perplexity=perplexity, random_state=seed
+        ).fit_transform(flat)
     neighbours = max(1, min(5, n // 2 - 1))
     return points, float(trustworthiness(flat, points, n_neighbors=neighbours))
 

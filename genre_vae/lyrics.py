@@ -22,6 +22,7 @@ import pandas as pd
 from genre_vae.records import FeatureSet, FloatArray, InputError, LabelUse, StrArray
 
 MATCHES = ("filename", "basename", "index")
+GENERATED = ("control", "themes")  # words that this module makes
 MISSING = ("zero", "mean", "drop", "genre_mean")
 MAX_CHARACTERS = 20_000  # of a song: more is a mistake in the file, and its beginning will do
 _WORDLESS = re.compile(
@@ -319,7 +320,7 @@ def embed(
 
     Returns
     -------
-    FeatureSet named e.g. ``lyrics(tfidf)``, values (n, d)
+    FeatureSet named e.g. ``lyrics(tfidf)`` or ``control(tfidf)``, values (n, d)
     """
     if missing not in MISSING:
         raise InputError(f"no lyrics_missing {missing!r}, only {', '.join(MISSING)}")
@@ -340,8 +341,9 @@ def embed(
             same = lyrics.labels == genre
             if np.any(same & present):
                 values[same & ~present] = values[same & present].mean(axis=0)
-    name = "tfidf" if model == "tfidf" else Path(model).name
-    embedded = FeatureSet(f"lyrics({name})", lyrics.ids, values, lyrics.labels, use)
+    source = lyrics.name if lyrics.name in GENERATED else "lyrics"
+    name = f"{source}({Path(model).name})"
+    embedded = FeatureSet(name, lyrics.ids, values, lyrics.labels, use)
     return embedded.select(lyrics.ids[present]) if missing == "drop" else embedded
 
 

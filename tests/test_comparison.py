@@ -11,6 +11,10 @@ from genre_vae.metrics import LABEL
 def row(method: str, ami: float, label_use: str = "none", **more: object) -> dict[str, object]:
     return {
         "method": method,
+        "model": "pca",
+        "algorithm": "k-means",
+        "ari": ami / 2,
+        "noise": 0.0,
         "ami": ami,
         "ami_low": ami - 0.1,
         "ami_high": ami + 0.1,
@@ -89,3 +93,41 @@ def test_markdown_shows_mean_interval_and_chance() -> None:
     text = comparison.markdown(comparison.table([row("a", 0.5)], level="easy"))
     assert "0.500 ± 0.100" in text
     assert "0.600 (0.200)" in text
+
+
+def test_medium_names_its_rows_as_the_seed_did() -> None:
+    rows = [
+        row(f"{model} + {algorithm}", 0.4, model=model, algorithm=algorithm, n_features=16.0)
+        for model in comparison.MODELS["medium"]
+        for algorithm in comparison.ALGORITHMS["medium"]
+    ]
+    frame = comparison.table(rows, level="medium")
+    assert frame.columns[:8].tolist() == list(comparison.SEED_COLUMNS["medium"])
+    assert len(frame) == 15
+    assert set(frame["dataset"]) == set(comparison.MODELS["medium"].values())
+    assert (frame["adjusted_rand"] == frame["ari"]).all()
+    assert (frame["n_features"] == 16).all()
+
+
+def test_of_several_runs_of_a_method_the_newest_counts() -> None:
+    rows = [
+        row("PCA + k-means", 0.1, run_id="new"),
+        row("PCA + k-means", 0.9, run_id="old"),
+        row("PCA + DBSCAN", 0.5, algorithm="DBSCAN"),
+        row("VAE + k-means", 0.5, model="vae"),
+    ]
+    assert [r["method"] for r in comparison.newest(rows, level="medium")] == [
+        *("PCA + k-means", "PCA + DBSCAN", "VAE + k-means")
+    ]
+    easy = comparison.newest(rows, level="easy")
+    assert [r["run_id"] for r in easy] == ["new", "run of VAE + k-means"]
+
+
+def test_noise_and_input_are_shown_where_they_differ() -> None:
+    plain = comparison.markdown(comparison.table([row("a", 0.5)], level="easy"))
+    assert "noise" not in plain.splitlines()[0]
+    assert "input" not in plain.splitlines()[0]
+    rows = [row("a", 0.5, noise=0.2), row("b", 0.4, input="audio + control(tfidf)")]
+    mixed = comparison.markdown(comparison.table(rows, level="easy"))
+    assert "noise" in mixed.splitlines()[0]
+    assert "audio + control(tfidf)" in mixed
