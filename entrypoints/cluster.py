@@ -113,7 +113,7 @@ def _n_clusters(n_clusters: str, embedding: FeatureSet, seed: int) -> int:
     if n_clusters != "auto":
         return int(n_clusters)
     if embedding.has_labels:
-        return len(set(embedding.labels.tolist()))
+        return len(set(embedding.labels.tolist()) - {""})
     from genre_vae.clustering import choose_n_clusters
 
     return choose_n_clusters(embedding.values, seed=seed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from entrypoints.options import Options, caller_folder, entry_point
+from entrypoints.options import Options, entry_point
 from genre_vae.catalog import scan
 from genre_vae.records import InputError
 
@@ -42,14 +42,18 @@ def features(tracker: Tracker, options: Options) -> StageRun:
         standardised = Scaler.fit(mfcc.values).transform(mfcc.values)
         mfcc.derive("mfcc, standardised", standardised).save(record.folder, "X")
         skipped.to_csv(record.folder / "skipped.csv", index=False)
-        catalog.tracks.to_csv(record.folder / "catalog.csv", index=False)
+        catalog.tracks.drop(columns="path").to_csv(record.folder / "catalog.csv", index=False)
 
         genres = set(mfcc.labels.tolist()) - {""}
         record.metrics({"tracks": len(mfcc), "skipped": len(skipped), "genres": len(genres)})
-        where = f"in {len(genres)} genres" if genres else "without genres"
+        unknown = int((mfcc.labels == "").sum())
+        where = f"in {len(genres)} genre{'s' * (len(genres) > 1)}" if genres else "without genres"
+        if genres and unknown:
+            where += f" ({unknown} of them in none: label metrics leave those out)"
+        left_out = f"{len(skipped)} file{'s' * (len(skipped) != 1)} left out"
         record.note = "\n".join(
             [
-                f"{len(mfcc)} tracks {where}, {len(skipped)} files left out",
+                f"{len(mfcc)} tracks {where}, {left_out}",
                 *(f"left out: {row.track_id}: {row.reason}" for row in skipped.itertuples()),
             ]
         )
@@ -76,9 +80,9 @@ def data_folder(options: Options, root: Path) -> Path:
         folder = demo.ensure(root / "data" / "demo", workers=options.n_workers)
         print(f"data       the demo corpus, {folder}")
         return folder
-    if not options.data:
+    if not options.data.strip():
         raise InputError("data is empty: name a folder, 'demo' or 'auto'")
-    return (caller_folder() / Path(options.data).expanduser()).resolve()
+    return options.path(options.data)
 
 
 @entry_point("data", "workers")

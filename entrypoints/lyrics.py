@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from entrypoints.features import features
-from entrypoints.options import LYRICS, Options, caller_folder, entry_point
+from entrypoints.options import LYRICS, Options, entry_point
 from entrypoints.train import latents, members
 from genre_vae.records import FeatureSet, InputError, LabelUse, write_json
 
@@ -100,13 +100,13 @@ def _resolve(options: Options, folder: Path) -> tuple[str, str]:
         )
     if not options.lyrics:
         raise InputError("lyrics is empty: name a file, 'control', 'themes', 'none' or 'auto'")
-    return str((caller_folder() / Path(options.lyrics).expanduser()).resolve()), ""
+    return str(options.path(options.lyrics)), ""
 
 
 def _model(options: Options) -> str:
     """``tfidf``, a folder from where the person typed the command, or a name on the hub."""
-    folder = caller_folder() / Path(options.lyrics_model).expanduser()
-    return str(folder.resolve()) if folder.is_dir() else options.lyrics_model
+    folder = options.path(options.lyrics_model)
+    return str(folder) if folder.is_dir() else options.lyrics_model
 
 
 def _read(kind: str, options: Options, audio: FeatureSet, source: StageRun) -> Lyrics:

@@ -49,6 +49,16 @@ class Options:
     seed: int = 0
     device: str = "auto"
     workers: str = "auto"
+    typed_in: Path = Path()  # where relative paths begin: no option, the command line fills it in
+
+    def path(self, text: str) -> Path:
+        """A path as the person meant it: from the folder in which the command was typed."""
+        from genre_vae.records import InputError
+
+        try:
+            return (self.typed_in / Path(text).expanduser()).resolve()
+        except (OSError, RuntimeError) as error:
+            raise InputError(f"{text[:80]!r} is no path: {error}") from error
 
     def of(self, model: str) -> dict[str, Any]:
         """The training options of a model, with its own defaults where they say ``auto``."""
@@ -100,17 +110,28 @@ CONVOLUTIONAL: dict[str, Any] = {
 
 
 class _AutoInt(click.ParamType[str]):
-    """``auto`` or a whole number of at least `low`; stays text, as MLproject has it."""
+    """``auto`` or a whole number from `low` to `high`; stays text, as MLproject has it."""
 
     name = "auto|integer"
 
-    def __init__(self, low: int) -> None:
+    def __init__(self, low: int, high: int = 1_000_000) -> None:
         self.low = low
+        self.high = high
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if value != "auto" and not (str(value).isdecimal() and int(value) >= self.low):
-            self.fail(f"{value!r} is neither 'auto' nor a whole number from {self.low}", param, ctx)
-        return str(value)
+        if value == "auto":
+            return "auto"
+        text = str(value)
+        if not (text.isascii() and text.isdecimal() and self.low <= int(text) <= self.high):
+            bounds = f"{self.low} to {self.high}"
+            self.fail(f"{value!r} is neither 'auto' nor a whole number from {bounds}", param, ctx)
+        return str(int(text))
+
+
+class _Whole(click.IntRange):
+    """A whole number in a range, under a name that a message can use."""
+
+    name = "whole number"
 
 
 class _Finite(click.FloatRange):
@@ -175,7 +196,7 @@ _KINDS: dict[str, tuple[Any, str]] = {
         "How songs find tracks: by file name, by the number in it, or by place within the genre.",
     ),
     "lyrics_model": (str, "'tfidf', or a sentence-transformers model: a name or a folder."),
-    "lyrics_dim": (click.IntRange(1, 4096), "Dimensions of the lyrics' embedding."),
+    "lyrics_dim": (_Whole(1, 4096), "Dimensions of the lyrics' embedding."),
     "lyrics_missing": (
         click.Choice(["zero", "mean", "drop", "genre_mean"]),
         "What a track without words gets; genre_mean uses the genre.",
@@ -192,10 +213,10 @@ _KINDS: dict[str, tuple[Any, str]] = {
     ),
     "batch_size": (_AutoInt(1), "Tracks in a training step; 'auto': 32, ConvVAE 16."),
     "lr": (_AutoFloat(), "Learning rate of Adam; 'auto': 0.001, ConvVAE 0.002."),
-    "seeds": (click.IntRange(1, 1000), "Members trained and clustered; intervals are over them."),
-    "seed": (click.IntRange(0, 2**31), "The first member's seed; the next have the numbers after."),
+    "seeds": (_Whole(1, 1000), "Members trained and clustered; intervals are over them."),
+    "seed": (_Whole(0, 1_000_000_000), "The first member's seed; the next have the numbers after."),
     "device": (click.Choice(["auto", "cpu", "cuda", "mps"]), "Where models train."),
-    "workers": (_AutoInt(1), "Processes that read audio; 'auto': one for each core."),
+    "workers": (_AutoInt(1, 256), "Processes that read audio; 'auto': one for each core."),
 }
 
 
@@ -211,7 +232,7 @@ class _OneLineCommand(click.Command):
             code = super().main(args, **(extra | {"standalone_mode": False}))
         except click.ClickException as error:
             _refuse(error.format_message())
-        except InputError as error:
+        except (InputError, OSError) as error:
             _refuse(str(error))
         except (click.Abort, KeyboardInterrupt):
             sys.exit(130)
@@ -254,7 +275,7 @@ def entry_point(
 
             entry = function.__module__.rpartition(".")[2]
             entry = Path(sys.argv[0]).stem if entry == "__main__" else entry
-            options = Options(**given)
+            options = Options(**given, typed_in=caller_folder())
             resolved = {name: getattr(options, name) for name in names}
             try:
                 with tracking.invocation(entry, resolved) as tracker:
@@ -267,7 +288,11 @@ def entry_point(
             callback=callback,
             help=function.__doc__,
             params=[_option(name) for name in names],
-            context_settings={"show_default": True, "max_content_width": 100},
+            context_settings={
+                "show_default": True,
+                "max_content_width": 100,
+                "token_normalize_func": lambda token: token.replace("-", "_"),  # --n-clusters too
+            },
         )
         return command
 
@@ -294,5 +319,4 @@ def caller_folder() -> Path:
 def _option(name: str) -> click.Option:
     kind, text = _KINDS[name]
     default = {field.name: field.default for field in fields(Options)}[name]
-    spellings = dict.fromkeys([f"--{name}", f"--{name.replace('_', '-')}", name])
-    return click.Option(list(spellings), type=kind, default=default, help=text)
+    return click.Option([f"--{name}"], type=kind, default=default, help=text)

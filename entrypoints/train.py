@@ -26,7 +26,9 @@ def train(tracker: Tracker, options: Options, source: StageRun, model: str) -> S
     if model == "pca":
         return _pca(tracker, options, source)
 
-    config: dict[str, Any] = {"model": model, "beta": options.beta, **options.of(model)}
+    config: dict[str, Any] = {"model": model, **options.of(model)}
+    if model != "autoencoder":  # which has no KL to weigh
+        config["beta"] = options.beta
     name = "mfcc"
     if model == "conv_vae":
         config["widths"] = tuple(map(int, options.widths.split(",")))
@@ -62,6 +64,8 @@ def train(tracker: Tracker, options: Options, source: StageRun, model: str) -> S
 
             checkpoint = folder / f"{model}_last.pth"
             own = replace(base, seed=seed)
+            if checkpoint.exists():
+                print(f"{'':<10} seed {seed} goes on from its last checkpoint", flush=True)
             fitted = training.fit(data, own, on_epoch=on_epoch, checkpoint=checkpoint)
             training.save(fitted, folder / f"{model}_best.pth")
             training.encode(fitted, data).save(folder, latents(model))

@@ -36,7 +36,9 @@ def visualize(
         shown = ["silhouette"]
         if z.has_labels:
             shown += ["ami", "ari"]
-        subtitle = f"seed {scores['seed']:.0f}: " + ", ".join(f"{m} {scores[m]:.2f}" for m in shown)
+        members = len(assignment.clusters)
+        which = f"seed {scores['seed']:.0f}" + f", one of {members}" * (members > 1)
+        subtitle = f"{which}: " + ", ".join(f"{m} {scores[m]:.2f}" for m in shown)
         if z.has_labels:
             subtitle += f", nmi {scores['nmi']:.2f} (by chance {scores['nmi_chance']:.2f})"
         figure = figures.tsne_map(

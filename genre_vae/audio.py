@@ -47,8 +47,9 @@ def load(path: str | Path) -> FloatArray:
     """
     path = Path(path)
     try:
-        if path.stat().st_size == 0:
-            raise BadAudioError("empty file")
+        with path.open("rb") as file:  # says why it cannot be read, which libsndfile does not
+            if not file.read(1):
+                raise BadAudioError("empty file")
         samples, rate = _decode(path)
     except soundfile.LibsndfileError as error:
         raise BadAudioError(f"cannot be decoded: {error.error_string.rstrip('.')}") from error

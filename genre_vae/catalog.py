@@ -70,13 +70,21 @@ def scan(folder: Path) -> Catalog:
     InputError
         If the folder is missing or holds fewer than two audio files.
     """
-    if not folder.is_dir():
-        raise InputError(f"no folder at {folder}")
-    base = next(
-        (folder / name for name in ("genres_original", "genres") if (folder / name).is_dir()),
-        folder,
-    )
-    paths = sorted(_audio_files(base), key=lambda path: path.relative_to(folder).as_posix())
+    try:
+        if not folder.is_dir():
+            what = "a file, not a folder" if folder.is_file() else "no folder"
+            raise InputError(f"{what} at {folder}")
+        base = next(
+            (folder / name for name in ("genres_original", "genres") if (folder / name).is_dir()),
+            folder,
+        )
+        files = _audio_files(base)
+    except OSError as error:
+        raise InputError(f"{error.filename}: cannot be read: {error.strerror}") from error
+    paths = sorted(files, key=lambda path: path.relative_to(folder).as_posix())
+    for path in paths:
+        if not path.as_posix().isprintable() and not _is_utf8(path):
+            raise InputError(f"{folder}: {os.fsencode(path.name)!r} is not UTF-8; rename that file")
     if len(paths) < 2:
         found = f"only {paths[0].name}" if paths else "none"
         raise InputError(
@@ -99,15 +107,27 @@ def scan(folder: Path) -> Catalog:
 
 
 def _audio_files(base: Path) -> list[Path]:
+    def refuse(error: OSError) -> None:
+        raise error  # os.walk would leave an unreadable folder out without a word
+
     found = []
-    for directory, folders, names in os.walk(base, followlinks=False):
+    for directory, folders, names in os.walk(base, onerror=refuse):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [
-            Path(directory, name)
-            for name in names
-            if not name.startswith(".") and Path(name).suffix.lower() in AUDIO_SUFFIXES
-        ]
+        for name in names:
+            path = Path(directory, name)
+            audio = not name.startswith(".") and path.suffix.lower() in AUDIO_SUFFIXES
+            # a broken link is listed as unreadable; a pipe or a device would never end
+            if audio and (path.is_file() or path.is_symlink()):
+                found.append(path)
     return found
+
+
+def _is_utf8(path: Path) -> bool:
+    try:
+        path.as_posix().encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _genre(path: Path, base: Path) -> str:

@@ -30,7 +30,7 @@ def cluster(
         ``k-means``; ``agglomerative`` with Ward's criterion; or ``DBSCAN`` (Ester et al., 1996)
         with `MIN_SAMPLES`, which finds the number of clusters by itself, maybe one or none.
     n_clusters
-        At most n; DBSCAN does not look at it.
+        Fewer than n; DBSCAN does not look at it.
     seed
         Of k-means' random starts: the others have none.
     eps
@@ -44,15 +44,17 @@ def cluster(
     Raises
     ------
     InputError
-        For more clusters than rows, fewer than two clusters, or an unknown algorithm.
+        For as many clusters as rows, fewer than two clusters, or an unknown algorithm.
     """
     from sklearn.cluster import DBSCAN, AgglomerativeClustering, KMeans
     from threadpoolctl import threadpool_limits
 
     if algorithm not in ALGORITHMS:
         raise InputError(f"no clusterer {algorithm!r}, only {', '.join(ALGORITHMS)}")
-    if not 2 <= n_clusters <= len(values):
-        raise InputError(f"n_clusters={n_clusters} with {len(values)} tracks: needs 2 to that many")
+    if not 2 <= n_clusters < len(values):
+        raise InputError(
+            f"n_clusters={n_clusters} with {len(values)} tracks: needs 2 to {len(values) - 1}"
+        )
     values = np.asarray(values, dtype=np.float64)
     if algorithm == "k-means":
         clusterer = KMeans(n_clusters, n_init=N_INIT, random_state=seed)

@@ -123,12 +123,20 @@ def markdown(frame: pd.DataFrame) -> str:
     }
     cells = [[_cell(row, column) for column in headers] for _, row in frame.iterrows()]
     text = tabulate(cells, list(headers.values()), tablefmt="pipe", disable_numparse=True)
-    notes = [
-        f"Ranked by {ranking_metric(frame).upper()}. ± is half the 95 % interval of the mean over "
-        "seeds; in parentheses what chance gives (AMI and ARI: 0).",
-        "Silhouette and Calinski-Harabasz compare clusterings of one representation, "
-        "not representations.",
-    ]
+    notes = ["± is half the 95 % interval of the mean over seeds."]
+    if ranking_metric(frame) == "ami":
+        notes.append("Ranked by AMI. In parentheses what chance gives (AMI and ARI: 0).")
+        notes.append(
+            "Silhouette and Calinski-Harabasz compare clusterings of one representation, "
+            "not representations."
+        )
+    else:
+        notes.append(
+            "No genres are known, so rows are in the order of silhouette. It compares clusterings "
+            "of one representation: across rows it is a weak guide."
+        )
+    if any(frame[column].nunique() > 1 for column in ("seeds", "n_samples")):
+        notes.append("Rows differ in seeds or tracks: compare them with care.")
     if frame["rank"].isna().any():
         notes.append("Rows without a rank are oracles: labels reached into their values.")
     return text + "\n\n" + "\n".join(notes) + "\n"

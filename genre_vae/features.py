@@ -33,6 +33,7 @@ N_MELS = 64  # of the windows
 WINDOW_FRAMES = 128  # 2.97 s
 N_WINDOWS = 10  # of a 30 s clip
 TOP_DB = 80.0  # dynamic range: quieter is clipped to the peak minus this
+MIN_TRACKS = 4  # fewer can be neither split nor mapped
 BLOCK_FRAMES = 128  # frames transformed at a time, so that the work stays in cache
 
 
@@ -110,9 +111,12 @@ def extract(waveform: FloatArray, filters: scipy.sparse.csr_array) -> Features:
 def _extract_file(path: str, filters: scipy.sparse.csr_array) -> Features | str:
     """The features of a file, or the reason why it has none (in a worker process)."""
     try:
-        return extract(audio.load(path), filters)
+        with np.errstate(over="ignore", invalid="ignore"):  # looked for below
+            features = extract(audio.load(path), filters)
     except audio.BadAudioError as error:
         return str(error)
+    finite = np.isfinite(features.mfcc).all() and np.isfinite(features.mel).all()
+    return features if finite else "too loud: its power overflows"
 
 
 def extract_catalog(
@@ -142,7 +146,7 @@ def extract_catalog(
     Raises
     ------
     InputError
-        If more than half of the files, or all but one, cannot be used.
+        If more than half of the files cannot be used, or fewer than four can.
     """
     paths = catalog.tracks["path"]
     filters = mel_filters()
@@ -164,11 +168,15 @@ def extract_catalog(
         mel_file.flush()
         tracks = catalog.tracks.assign(reason=reasons)
         used, skipped = tracks[tracks["reason"] == ""], tracks[tracks["reason"] != ""]
-        if len(used) < 2 or len(skipped) > len(used):
+        if len(skipped) > len(used):
             first = skipped.iloc[0]
             raise InputError(
                 f"{catalog.folder}: {len(skipped)} of {len(tracks)} audio files cannot be used, "
                 f"the first is {first['track_id']}: {first['reason']}"
+            )
+        if len(used) < MIN_TRACKS:
+            raise InputError(
+                f"{catalog.folder}: {len(used)} usable tracks, at least {MIN_TRACKS} are needed"
             )
         shape = (len(used), N_WINDOWS, 1, N_MELS, WINDOW_FRAMES)
         mel = np.memmap(mel_file, dtype=np.float16, mode="r", shape=shape)

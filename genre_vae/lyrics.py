@@ -284,7 +284,7 @@ def themes(features: FeatureSet) -> Lyrics:
 
     Each genre has themes of its own; a song repeats them in an order that its id decides.
     """
-    if not features.has_labels:
+    if not features.has_labels or np.any(features.labels == ""):
         raise InputError("lyrics=themes makes words from genres, and the genres are unknown")
     genres = sorted(set(features.labels.tolist()))
     texts = []

@@ -5,7 +5,8 @@ Conventions
 ``n`` tracks with values (n, d), clusters (n,) int and labels (n,) str. A cluster number of -1 is
 noise: label metrics count noise as one more cluster, internal metrics leave its tracks out.
 Undefined metrics are ``nan``: internal ones with fewer than two clusters or as many clusters as
-tracks, label metrics where a label is unknown or there are fewer than two genres.
+tracks, label metrics with fewer than two genres. Tracks whose label is unknown (``""``) count for
+internal metrics only.
 
 Metrics
 -------
@@ -109,7 +110,9 @@ def score(
         scores["silhouette"] = float(metrics.silhouette_score(*inside))
         scores["calinski_harabasz"] = float(metrics.calinski_harabasz_score(*inside))
         scores["davies_bouldin"] = float(metrics.davies_bouldin_score(*inside))
-    if np.all(labels != "") and len(np.unique(labels)) > 1:
+    known = labels != ""
+    labels, clusters = labels[known], clusters[known]
+    if len(np.unique(labels)) > 1:
         scores["nmi"] = float(metrics.normalized_mutual_info_score(labels, clusters))
         scores["ami"] = float(metrics.adjusted_mutual_info_score(labels, clusters))
         scores["ari"] = float(metrics.adjusted_rand_score(labels, clusters))

@@ -163,8 +163,9 @@ class FeatureSet:
 
     @property
     def has_labels(self) -> bool:
-        """Whether every track has a genre and there are at least two of them."""
-        return bool(np.all(self.labels != "")) and len(np.unique(self.labels)) > 1
+        """Whether at least two genres are known. Tracks without one are left out of what needs
+        genres."""
+        return len(set(self.labels.tolist()) - {""}) > 1
 
     def derive(
         self,

@@ -32,9 +32,11 @@ import psutil
 from filelock import FileLock
 
 from genre_vae.catalog import Catalog
-from genre_vae.records import write_json
+from genre_vae.records import InputError, write_json
 
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when mlflow is imported
+# Read when mlflow is imported: be quiet, and do not wait minutes for a server that is down.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 
 import mlflow
 from mlflow.entities import Metric, Param, Run, RunStatus, RunTag
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
 
 ROW_TAGS = ("method", "model", "algorithm", "input", "label_use")  # of a clustering run
 PACKAGE = Path(__file__).resolve().parent
+MAX_TAG = 7000  # characters; MLflow takes 8,000
 FLUSH_AT = 500  # metrics sent in one batch: a call each costs a hundred times as much
 VERSIONED = ("numpy", "torch", "scikit-learn")  # whose versions can change a result
 RECORDED = (*VERSIONED, "librosa", "mlflow", "pandas", "scipy", "soundfile", "soxr")
@@ -189,6 +192,9 @@ class Tracker:
         work: Path,
     ) -> Run:
         work.mkdir(exist_ok=True)
+        for left in work.rglob("*"):  # by a run that was killed: only its checkpoints are of use
+            if left.is_file() and (left.name.startswith(".") or left.suffix != ".pth"):
+                left.unlink()
         with _run(self.client, title, nested=True) as run_id:
             params = [Param(key, str(value)) for key, value in config.items()]
             run_tags = [RunTag(key, str(value)) for key, value in tags.items()]
@@ -197,6 +203,9 @@ class Tracker:
             recorder = Recorder(self.client, run_id, work)
             try:
                 compute(recorder)
+            except Exception:  # computed again, it would fail again: there is nothing to keep
+                shutil.rmtree(work)
+                raise
             finally:
                 recorder.flush()
             if recorder.note:
@@ -246,7 +255,7 @@ class Tracker:
         return [
             {
                 **run.data.metrics,
-                **{tag: run.data.tags[tag] for tag in ROW_TAGS},
+                **{tag: run.data.tags.get(tag, "") for tag in ROW_TAGS},  # another version's lack
                 "seeds": int(run.data.params["seeds"]),
                 "run_id": run.info.run_id,
             }
@@ -269,7 +278,8 @@ class Tracker:
         recorder = Recorder(self.client, self.run_id, self.root)
         recorder.metrics(best)
         recorder.flush()
-        recorder.tags(tags)
+        notes = [file.read_text("utf-8") for file in files if file.suffix == ".md"]
+        recorder.tags(tags | {"mlflow.note.content": "\n".join(notes)[:MAX_TAG]})
         for file in files:
             mlflow.log_artifact(str(file), run_id=self.run_id)
         folder = local_artifacts(self.client.get_run(self.run_id))
@@ -325,8 +335,12 @@ def open_store(root: Path) -> MlflowClient:
     lock.parent.mkdir(exist_ok=True)
     with FileLock(lock), contextlib.chdir(root):  # ./mlruns is taken from the working folder
         os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{root / 'mlflow.db'}")
-        client = MlflowClient()
-        _mark_dead_runs(client)
+        try:
+            client = MlflowClient()
+            _mark_dead_runs(client)
+        except mlflow.MlflowException as error:
+            where = os.environ["MLFLOW_TRACKING_URI"]
+            raise InputError(f"the tracking store {where} cannot be opened: {error}") from error
     return client
 
 
@@ -360,7 +374,7 @@ def fingerprint_of(
     parts = {
         "stage": stage,
         "config": {key: str(value) for key, value in config.items()},
-        "dataset": dataset.fingerprint,
+        "dataset": [dataset.fingerprint, dataset.name],  # figures and titles show the name
         "inputs": [run.fingerprint for run in inputs],
         "source": source_digest(Path(file)),
         "versions": {name: importlib.metadata.version(name) for name in VERSIONED},
@@ -488,7 +502,8 @@ def _mark_dead_runs(client: MlflowClient) -> None:
     where = f"tags.host = '{here['host']}' and attributes.status = 'RUNNING'"
     for run in client.search_runs(_experiments(client), where):
         tags = run.data.tags
-        alive = tags.get("boot") == here["boot"] and _is_alive(tags["pid"], tags["process_started"])
+        process = tags.get("pid", ""), tags.get("process_started", "")
+        alive = tags.get("boot") == here["boot"] and _is_alive(*process)
         if not alive:
             client.set_terminated(run.info.run_id, RunStatus.to_string(RunStatus.KILLED))
 
@@ -496,7 +511,7 @@ def _mark_dead_runs(client: MlflowClient) -> None:
 def _is_alive(pid: str, started: str) -> bool:
     try:
         return f"{psutil.Process(int(pid)).create_time():.2f}" == started
-    except psutil.Error:
+    except (psutil.Error, ValueError):
         return False
 
 

@@ -78,3 +78,26 @@ def test_too_little_is_said_with_the_folder(tmp_path: Path, names: list[str]) ->
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=f"no folder at {tmp_path / 'nowhere'}"):
         scan(tmp_path / "nowhere")
+
+
+def test_a_pipe_is_no_track_and_a_broken_link_is_one(tmp_path: Path) -> None:
+    plant(tmp_path, "rock/a.wav", "rock/b.wav")
+    os.mkfifo(tmp_path / "rock/pipe.wav")  # opening it would wait for ever
+    (tmp_path / "rock/link.wav").symlink_to(tmp_path / "gone.wav")
+    names = scan(tmp_path).tracks["track_id"].tolist()
+    assert names == ["rock/a.wav", "rock/b.wav", "rock/link.wav"]
+
+
+def test_a_name_that_is_not_utf8_is_an_error_that_shows_it(tmp_path: Path) -> None:
+    plant(tmp_path, "rock/a.wav", "rock/b ä $x^{.wav")
+    assert len(scan(tmp_path).tracks) == 2
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/rock/\xff.wav")).write_bytes(b"x")
+    with pytest.raises(InputError, match=r"xff.*is not UTF-8"):
+        scan(tmp_path)
+
+
+def test_a_file_is_no_folder_and_too_long_a_name_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="a file, not a folder"):
+        scan(plant(tmp_path, "a.wav") / "a.wav")
+    with pytest.raises(InputError, match="File name too long"):
+        scan(tmp_path / ("x" * 5000))

@@ -30,7 +30,7 @@ def test_equal_seeds_give_equal_clusters() -> None:
     np.testing.assert_array_equal(kmeans(noise, 10, seed=3), kmeans(noise, 10, seed=3))
 
 
-@pytest.mark.parametrize("n_clusters", [-1, 0, 1, 21])
+@pytest.mark.parametrize("n_clusters", [-1, 0, 1, 20, 21])
 def test_more_clusters_than_tracks_or_fewer_than_two_are_refused(n_clusters: int) -> None:
     with pytest.raises(InputError, match=f"n_clusters={n_clusters} with 20 tracks"):
         kmeans(blobs(20, groups=2).values, n_clusters)

@@ -4,6 +4,7 @@ import importlib
 import shutil
 from pathlib import Path
 
+import mlflow
 import numpy as np
 import pandas as pd
 import pytest
@@ -49,7 +50,12 @@ def run_of(stage: str) -> Run:
         ("medium", ["--eps", "0"], "'--eps'"),
         ("medium", ["--lyrics_match", "magic"], "'--lyrics_match'"),
         ("medium", ["--lyrics_weight", "-1"], "'--lyrics_weight'"),
+        ("features", ["--workers", "257"], "'--workers'"),
+        ("easy", ["--n_clusters", "٣"], "'--n_clusters'"),
         ("features", ["--data", ""], "data is empty"),
+        ("features", ["--data", "   "], "data is empty"),
+        ("features", ["--data", "~nobody_of_that_name/x"], "is no path"),
+        ("features", ["--data", "x" * 5000], "File name too long"),
         ("features", ["--data", "/nowhere/at/all"], "no folder at /nowhere/at/all"),
     ],
 )
@@ -159,7 +165,7 @@ def test_a_collection_without_genres(runner: CliRunner, store: Path, tmp_path: P
     result = invoke(runner, "easy", "--data", str(folder), *QUICK)
     assert result.exit_code == 0, result.output
     assert "12 tracks without genres" in result.output
-    assert "Ranked by SILHOUETTE" in result.output
+    assert "in the order of silhouette" in result.output
     parent = MlflowClient().search_runs(["0"], "tags.entry_point = 'easy'")[0]
     table = pd.read_csv(tracking.local_artifacts(parent) / "easy_task_metrics.csv")
     assert table["ami"].isna().all()
@@ -302,3 +308,45 @@ def test_relative_folders_are_taken_from_where_the_person_is(
     assert invoke(runner, "features", "--data", "music", "--workers", "1").exit_code == 0
     missing = invoke(runner, "features", "--data", "musik", "--workers", "1")
     assert f"no folder at {tmp_path / 'here' / 'musik'}" in missing.output
+
+
+def test_an_option_can_be_typed_with_dashes(runner: CliRunner, store: Path) -> None:
+    dashes = invoke(runner, "easy", "--n-clusters", "1")
+    assert dashes.output == invoke(runner, "easy", "--n_clusters", "1").output
+    assert dashes.exit_code == 2
+
+
+def test_strange_names_and_a_loose_file_do_no_harm(
+    runner: CliRunner, store: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "nm $x^{ $ 'quoted' ä"
+    for genre, low in (("a $y^{2$ b", 200), ('it\'s "b"', 3000)):
+        (folder / genre).mkdir(parents=True)
+        for n in range(4):
+            soundfile.write(folder / genre / f"{n} é.wav", tone(low + 9 * n), 22050)
+    soundfile.write(folder / "loose.wav", tone(700), 22050)
+    result = invoke(runner, "easy", "--data", str(folder), *QUICK)
+    assert result.exit_code == 0, result.output
+    assert "9 tracks in 2 genres (1 of them in none" in result.output
+    assert "Ranked by AMI" in result.output
+
+
+def test_a_store_that_cannot_be_opened_is_named(
+    runner: CliRunner, store: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mlflow.set_tracking_uri("bogus://nowhere")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "bogus://nowhere")
+    result = invoke(runner, "features", "--data", str(corpus))
+    assert result.exit_code == 2
+    assert result.output.startswith("Error: the tracking store bogus://nowhere cannot be opened")
+
+
+def test_main_has_the_best_scores_and_every_table_on_it(
+    runner: CliRunner, store: Path, corpus: Path
+) -> None:
+    assert invoke(runner, "main", "--data", str(corpus), *MEDIUM).exit_code == 0
+    (run,) = MlflowClient().search_runs(["0"], "tags.entry_point = 'main'")
+    assert "best/ami" in run.data.metrics
+    assert "| rank" in run.data.tags["mlflow.note.content"]
+    names = {path.name for path in tracking.local_artifacts(run).iterdir()}
+    assert {"easy_task_metrics.csv", "medium_task_metrics.csv"} <= names

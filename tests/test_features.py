@@ -100,9 +100,27 @@ def test_bad_files_are_listed_and_shift_nobody(corpus: Path, tmp_path: Path) -> 
 
 
 def test_more_than_half_unusable_is_an_error(tmp_path: Path) -> None:
-    for name in ("a", "b", "c", "d", "e"):
+    for name in "abcde":
         (tmp_path / f"{name}.wav").write_bytes(b"")
-    for name in ("f", "g"):
+    for name in "fg":
         soundfile.write(tmp_path / f"{name}.wav", tone(), RATE)
     with pytest.raises(InputError, match=r"5 of 7 audio files cannot be used.*a\.wav: empty file"):
+        features.extract_catalog(scan(tmp_path), workers=1)
+
+
+def test_sound_too_loud_for_its_power_is_listed(tmp_path: Path) -> None:
+    for name in "abcd":
+        soundfile.write(tmp_path / f"{name}.wav", tone(), RATE)
+    soundfile.write(tmp_path / "loud.wav", 1e30 * tone(), RATE, "FLOAT")
+    mfcc, _, skipped = features.extract_catalog(scan(tmp_path), workers=1)
+    assert skipped[["track_id", "reason"]].to_numpy().tolist() == [
+        ["loud.wav", "too loud: its power overflows"]
+    ]
+    assert len(mfcc) == 4
+
+
+def test_too_few_tracks_are_told_before_anything_is_trained(tmp_path: Path) -> None:
+    for name in "abc":
+        soundfile.write(tmp_path / f"{name}.wav", tone(), RATE)
+    with pytest.raises(InputError, match="3 usable tracks, at least 4"):
         features.extract_catalog(scan(tmp_path), workers=1)

@@ -25,7 +25,7 @@ def test_a_map_has_clusters_and_genres_side_by_side() -> None:
     figure = draw(features, np.arange(40) % 4)
     clusters, genres = legends(figure)
     assert genres == ["g0 (10)", "g1 (10)", "g2 (10)", "g3 (10)"]
-    assert clusters == ["0: 100% g0 (10)", "1: 100% g1 (10)", "2: 100% g2 (10)", "3: 100% g3 (10)"]
+    assert clusters == ["0: g0 100% (10)", "1: g1 100% (10)", "2: g2 100% (10)", "3: g3 100% (10)"]
     assert "trustworthiness" in figure.axes[0].get_xlabel()
 
 
@@ -81,3 +81,43 @@ def test_loss_curves_mark_each_members_best_epoch() -> None:
     rows = [(1, 5.0, 6.0), (2, 4.0, 5.0), (3, 3.0, 5.5)]
     figure = figures.loss_curves({7: rows, 8: rows[:2]}, title="t")
     assert legends(figure) == [["seed 7, best 2", "seed 8, best 2"]]
+
+
+def test_equal_rows_are_one_point_and_nothing_to_trust() -> None:
+    points, trust = figures.tsne(np.ones((12, 4), np.float32), seed=0)
+    assert (points == 0).all()
+    assert np.isnan(trust)
+    mostly = np.ones((12, 4), np.float32)
+    mostly[3] = 2
+    assert np.isfinite(figures.tsne(mostly, seed=0)[0]).all()
+
+
+def test_names_are_shown_as_they_are_and_cut_where_too_long(tmp_path: object) -> None:
+    labels = np.array(["a $x^{2$ b", "n" * 126])[np.arange(40) % 2]
+    figure = draw(replace(blobs(40, groups=2), labels=labels), np.arange(40) % 2)
+    figure.savefig(f"{tmp_path}/map.png")  # a formula that does not parse would raise here
+    assert max(len(name) for legend in legends(figure) for name in legend) < 60
+
+
+def test_tracks_without_a_genre_are_drawn_grey() -> None:
+    features = blobs(40, groups=4)
+    labels = features.labels.copy()
+    labels[:5] = ""
+    figure = draw(replace(features, labels=labels), np.arange(40) % 4)
+    assert legends(figure)[1][-1] == "no genre (5)"
+    grey = figure.axes[1].collections[-1]
+    colour = np.asarray(grey.get_facecolor())[0, :3]
+    assert np.allclose(colour, to_rgb(figures.NOISE_COLOR))
+
+
+def test_a_cluster_that_has_most_of_another_genre_says_both() -> None:
+    labels = np.array(["disco"] * 4 + ["pop"] * 11)
+    clusters = np.array([0] * 4 + [0] * 6 + [1] * 5)
+    features = replace(blobs(15, groups=2), labels=labels)
+    found, _ = legends(draw(features, clusters))
+    assert found == ["0: disco 40%, most pop 60% (10)", "1: pop 100% (5)"]
+
+
+def test_many_members_leave_room_for_their_curves() -> None:
+    rows = [(1, 5.0, 6.0), (2, 4.0, 5.0)]
+    assert legends(figures.loss_curves(dict.fromkeys(range(40), rows), title="t")) == []

@@ -81,7 +81,7 @@ def test_on_noise_the_adjusted_metrics_are_zero_and_the_others_at_chance() -> No
 
 
 @pytest.mark.parametrize(
-    "labels", [np.full(60, ""), np.full(60, "rock"), np.where(np.arange(60) == 3, "", "rock")]
+    "labels", [np.full(60, ""), np.full(60, "rock"), np.where(np.arange(60) == 3, "rock", "")]
 )
 def test_without_genres_label_metrics_are_undefined(labels: np.ndarray) -> None:
     scores = metrics.score(FEATURES.values, PERFECT, labels)
@@ -125,3 +125,12 @@ def test_the_interval_covers_the_mean_as_often_as_it_says() -> None:
     rng = np.random.default_rng(0)
     draws = [metrics.interval(rng.normal(size=5)) for _ in range(2000)]
     assert np.mean([low <= 0 <= high for _, low, high in draws]) == pytest.approx(0.95, abs=0.015)
+
+
+def test_tracks_without_a_genre_count_for_internal_metrics_only() -> None:
+    labels, clusters = FEATURES.labels.copy(), np.random.default_rng(0).integers(0, 5, 60)
+    labels[:10] = ""
+    whole = metrics.score(FEATURES.values, clusters, labels)
+    known = metrics.score(FEATURES.values[10:], clusters[10:], labels[10:])
+    assert {m: whole[m] for m in metrics.LABEL} == {m: known[m] for m in metrics.LABEL}
+    assert whole["silhouette"] != known["silhouette"]

@@ -76,19 +76,18 @@ def test_bad_files_among_real_ones(
 
 def test_mlflow_run_from_another_folder(corpus: Path, tmp_path: Path) -> None:
     """A copy of the project, run by the mlflow command from elsewhere with a relative folder."""
-    project = tmp_path / "project"
+    project = tmp_path / "deep" / "project"
     for name in ("MLproject", "conda.yaml"):
-        project.mkdir(exist_ok=True)
+        project.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, project)
     for name in ("genre_vae", "entrypoints"):
         shutil.copytree(ROOT / name, project / name, ignore=shutil.ignore_patterns("__pycache__"))
-    (tmp_path / "person").mkdir()
-    shutil.copytree(corpus, tmp_path / "music")
+    shutil.copytree(corpus, tmp_path / "person" / "music")
     bin_folder = Path(sys.executable).parent
     environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW")}
     environment["PATH"] = f"{bin_folder}:{environment['PATH']}"
     command = [str(bin_folder / "mlflow"), "run", str(project), "-e", "features"]
-    command += ["--env-manager", "local", "-P", "data=../music", "-P", "workers=1"]
+    command += ["--env-manager", "local", "-P", "data=music", "-P", "workers=1"]
     for expected in ("done in", "reused run"):
         ran = subprocess.run(
             command, cwd=tmp_path / "person", env=environment, capture_output=True, text=True

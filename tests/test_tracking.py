@@ -321,3 +321,15 @@ def test_under_mlflow_run_its_run_is_used_and_its_params_left(
     assert run.data.params == {"beta": "5.0", "seed": "0"}
     assert run.info.run_name == "easy"
     assert mlflow.active_run() is None
+
+
+def test_what_a_killed_run_left_does_not_become_an_artifact(store: Path, catalog: Catalog) -> None:
+    fingerprint = tracking.fingerprint_of("test", {}, catalog, (), write_result)
+    work = store / ".cache" / "work" / fingerprint
+    work.mkdir(parents=True)
+    for name in (".X.npy.1.tmp", "stale.txt", "vae_last.pth"):
+        (work / name).write_text("left")
+    with tracking.invocation("easy", {}) as tracker:
+        done = stage(tracker, catalog)
+    names = {path.name for path in done.folder.rglob("*") if path.is_file()}
+    assert names == {"vae_last.pth", "result.txt", "manifest.json"}, "checkpoints are resumed from"
