@@ -333,3 +333,10 @@ def test_what_a_killed_run_left_does_not_become_an_artifact(store: Path, catalog
         done = stage(tracker, catalog)
     names = {path.name for path in done.folder.rglob("*") if path.is_file()}
     assert names == {"vae_last.pth", "result.txt", "manifest.json"}, "checkpoints are resumed from"
+
+
+def test_only_finished_runs_are_reused_however_whole(store: Path, catalog: Catalog) -> None:
+    with tracking.invocation("easy", {}) as tracker:
+        first = stage(tracker, catalog)
+        MlflowClient().set_terminated(first.run_id, "FAILED")
+        assert not stage(tracker, catalog).reused
