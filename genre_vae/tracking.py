@@ -356,8 +356,13 @@ def environment() -> dict[str, object]:
         "platform": platform.platform(),
         "processor": platform.machine(),
         "cores": os.cpu_count(),
-        **{name: importlib.metadata.version(name) for name in RECORDED},
+        **{name: _version(name) for name in RECORDED},
     }
+
+
+@cache
+def _version(name: str) -> str:
+    return importlib.metadata.version(name)
 
 
 def fingerprint_of(
@@ -377,7 +382,7 @@ def fingerprint_of(
         "dataset": [dataset.fingerprint, dataset.name],  # figures and titles show the name
         "inputs": [run.fingerprint for run in inputs],
         "source": source_digest(Path(file)),
-        "versions": {name: importlib.metadata.version(name) for name in VERSIONED},
+        "versions": {name: _version(name) for name in VERSIONED},
     }
     return _digest(json.dumps(parts, sort_keys=True))
 
