@@ -107,15 +107,15 @@ def load(path: Path, *, id_column: str = "filename", text_column: str = "lyrics"
     rows = _json_rows(path, text, id_column, text_column)
     if rows is None:
         rows = _csv_rows(path)
-    columns = sorted({str(name) for row in rows for name in row})
+    if not rows:
+        raise InputError(f"lyrics {path}: no songs, only a header")
+    columns = sorted({name for row in rows for name in row})
     for name in (id_column, text_column):
         if name not in columns:
             raise InputError(f"lyrics {path}: no column {name!r}, only {', '.join(columns)}")
     songs = [
         Song(
-            str(row.get(id_column) or "").strip(),
-            str(row.get(text_column) or ""),
-            str(row.get("genre") or ""),
+            _text(row.get(id_column)).strip(), _text(row.get(text_column)), _text(row.get("genre"))
         )
         for row in rows
     ]
@@ -125,13 +125,18 @@ def load(path: Path, *, id_column: str = "filename", text_column: str = "lyrics"
     return songs
 
 
+def _text(value: Any) -> str:
+    """A cell as text that can be written: JSON can spell halves of characters, UTF-8 cannot."""
+    return ("" if value is None else str(value)).encode("utf-8", "replace").decode("utf-8")
+
+
 def _csv_rows(path: Path) -> list[dict[str, Any]]:
     try:
         frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"lyrics {path}: not a CSV table: {reason}") from error
-    return [{str(k): v for k, v in row.items()} for row in frame.to_dict("records")]
+    return [{str(k).strip(): v for k, v in row.items()} for row in frame.to_dict("records")]
 
 
 def _json_rows(
@@ -142,7 +147,7 @@ def _json_rows(
         return None
     try:
         value = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: also a number too long to read
         raise InputError(f"lyrics {path}: broken JSON: {error}") from error
     if isinstance(value, dict):
         value = [
@@ -359,6 +364,7 @@ def _tfidf(texts: list[str]) -> Any:
 
 def _sentence_vectors(texts: list[str], model: str) -> FloatArray:
     try:
+        from safetensors import SafetensorError
         from sentence_transformers import SentenceTransformer
     except ImportError as error:
         raise InputError(
@@ -366,11 +372,10 @@ def _sentence_vectors(texts: list[str], model: str) -> FloatArray:
         ) from error
     try:
         encoder = SentenceTransformer(model, device="cpu", local_files_only=Path(model).is_dir())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise InputError(
-            f"lyrics_model={model} is no folder here and could not be fetched: {reason}"
-        ) from error
+        what = "cannot be loaded" if Path(model).is_dir() else "is no folder, nor could be fetched"
+        raise InputError(f"lyrics_model={model} {what}: {reason}") from error
     vectors = encoder.encode(texts, batch_size=32, show_progress_bar=False)
     return np.asarray(vectors, dtype=np.float32)
 

@@ -39,6 +39,7 @@ JSON_OBJECTS = json.dumps({s.key: {"lyrics": s.text} for s in SONGS})
         ("a.csv", CSV),
         ("a.csv", "\ufeff" + CSV),
         ("a.csv", CSV.replace("\n", "\r\n")),
+        ("a.csv", CSV.replace("filename,", " filename , ")),
         ("a.json", JSON_LIST),
         ("a.json", JSON_TEXTS),
         ("a.json", JSON_OBJECTS),
@@ -61,6 +62,8 @@ def test_columns_can_be_named(tmp_path: Path) -> None:
         ("a.json", b"[" * 100_000, "broken JSON"),
         ("a.json", b"[1, 2]", "expected a list of objects"),
         ("a.json", b"[]", "expected a list of objects"),
+        ("a.json", b'[{"filename": ' + b"9" * 5000 + b"}]", "broken JSON"),
+        ("a.csv", b"filename,lyrics\n", "no songs, only a header"),
         ("a.csv", b"filename,text\na,b\n", "no column 'lyrics', only filename, text"),
         ("a.csv", b"filename,lyrics\na,x\na,y\n", "1 keys occur twice, such as 'a'"),
         ("a.csv", b"filename,lyrics\na,b,c,d\nq,w,e,r,t\n", "not a CSV table"),
@@ -78,6 +81,11 @@ def test_a_bad_file_gets_one_clear_line(
     assert said in str(error.value)
     assert str(tmp_path / name) in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_half_a_character_can_be_written_again(tmp_path: Path) -> None:
+    songs = load(write(tmp_path / "a.json", '{"rock.00001": "a \\ud800 b", "x": 0}'))
+    assert songs == [Song("rock.00001", "a ? b"), Song("x", "0")]
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
@@ -292,3 +300,11 @@ def test_a_real_sentence_model_from_a_folder_needs_no_network(
     cosine = values.values @ values.values.T
     assert cosine[0, 1] > cosine[0, 3]
     assert cosine[3, 4] > cosine[1, 4]
+
+
+@pytest.mark.slow
+def test_a_folder_that_holds_no_model_is_told_in_one_line(tmp_path: Path) -> None:
+    pytest.importorskip("sentence_transformers", reason="pip install 'genre-vae[lyrics]'")
+    with pytest.raises(InputError, match="cannot be loaded") as error:
+        embed(with_gaps(), model=str(tmp_path))
+    assert "\n" not in str(error.value)
