@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from entrypoints.features import features
 from entrypoints.options import CONV, SEEDS, TRAINING, Options, entry_point
 from entrypoints.train import members, train
-from genre_vae.records import Assignment, FeatureSet
+from genre_vae.records import Assignment, FeatureSet, InputError
 
 if TYPE_CHECKING:
     from genre_vae.tracking import Recorder, StageRun, Tracker
@@ -113,7 +113,13 @@ def _n_clusters(n_clusters: str, embedding: FeatureSet, seed: int) -> int:
     if n_clusters != "auto":
         return int(n_clusters)
     if embedding.has_labels:
-        return len(set(embedding.labels.tolist()) - {""})
+        genres = len(set(embedding.labels.tolist()) - {""})
+        if genres >= len(embedding):
+            raise InputError(
+                f"{embedding.name}: {len(embedding)} tracks in {genres} genres cannot be clustered "
+                "by genre; with lyrics_missing=drop only tracks with words are left"
+            )
+        return genres
     from genre_vae.clustering import choose_n_clusters
 
     return choose_n_clusters(embedding.values, seed=seed)

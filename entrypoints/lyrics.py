@@ -118,7 +118,8 @@ def _read(kind: str, options: Options, audio: FeatureSet, source: StageRun) -> L
         tracks = source.dataset.tracks.set_index("track_id")
         return words.control(audio, tracks["digest"].loc[audio.ids.tolist()].to_numpy(dtype=str))
     path = Path(kind)
-    songs = words.load(path, id_column=options.lyrics_id, text_column=options.lyrics_text)
+    key = None if options.lyrics_match == "index" else options.lyrics_id
+    songs = words.load(path, id_column=key, text_column=options.lyrics_text)
     return words.match(songs, audio.ids, audio.labels, by=options.lyrics_match, name=path.name)
 
 

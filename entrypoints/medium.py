@@ -25,8 +25,8 @@ FIGURES = {
 def embeddings(tracker: Tracker, options: Options) -> dict[str, StageRun]:
     """The level's representations by model; without lyrics, the three of audio alone."""
     source = features(tracker, options)
+    words = lyrics(tracker, options, source)  # first: what is wrong with a file shows at once
     found = {model: train(tracker, options, source, model) for model in ("pca", "vae", "conv_vae")}
-    words = lyrics(tracker, options, source)
     if words is not None:
         for model in ("vae", "conv_vae"):
             found[f"{model}_lyrics"] = fuse(tracker, options, found[model], model, words)

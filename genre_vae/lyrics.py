@@ -10,15 +10,18 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import unicodedata
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from genre_vae.catalog import AUDIO_SUFFIXES
 from genre_vae.records import FeatureSet, FloatArray, InputError, LabelUse, StrArray
 
 MATCHES = ("filename", "basename", "index")
@@ -79,7 +82,9 @@ class Lyrics:
         }
 
 
-def load(path: Path, *, id_column: str = "filename", text_column: str = "lyrics") -> list[Song]:
+def load(
+    path: Path, *, id_column: str | None = "filename", text_column: str = "lyrics"
+) -> list[Song]:
     """Read a lyrics file.
 
     Parameters
@@ -88,7 +93,8 @@ def load(path: Path, *, id_column: str = "filename", text_column: str = "lyrics"
         ``.csv`` with a header; or ``.json``: a list of objects, or one object from keys to words
         or to objects. UTF-8. A column (or member) ``genre`` is read where it is there.
     id_column, text_column
-        What the song's key and its words are called.
+        What the song's key and its words are called. None for the key numbers the songs, for a
+        match by ``index``.
 
     Raises
     ------
@@ -104,21 +110,26 @@ def load(path: Path, *, id_column: str = "filename", text_column: str = "lyrics"
         raise InputError(f"lyrics {path}: not UTF-8 at byte {error.start}; save it so") from error
     if not text.strip():
         raise InputError(f"lyrics {path}: the file is empty")
-    rows = _json_rows(path, text, id_column, text_column)
+    rows = _json_rows(path, text, id_column or "key", text_column)
     if rows is None:
         rows = _csv_rows(path)
     if not rows:
         raise InputError(f"lyrics {path}: no songs, only a header")
     columns = sorted({name for row in rows for name in row})
     for name in (id_column, text_column):
-        if name not in columns:
+        if name is not None and name not in columns:
             raise InputError(f"lyrics {path}: no column {name!r}, only {', '.join(columns)}")
-    songs = [
-        Song(
-            _text(row.get(id_column)).strip(), _text(row.get(text_column)), _text(row.get("genre"))
-        )
-        for row in rows
-    ]
+    songs = []
+    for number, row in enumerate(rows):
+        key = str(number) if id_column is None else _text(row.get(id_column)).strip()
+        if not key:
+            raise InputError(f"lyrics {path}: song {number + 1} has nothing in {id_column!r}")
+        words = row.get(text_column)
+        if isinstance(words, list):  # a line each
+            words = "\n".join(map(_text, words))
+        if isinstance(words, dict):
+            raise InputError(f"lyrics {path}: the words of {key[:60]!r} are an object, not text")
+        songs.append(Song(key, _text(words), _text(row.get("genre"))))
     twice = [key for key, count in Counter(song.key for song in songs).items() if count > 1]
     if twice:
         raise InputError(f"lyrics {path}: {len(twice)} keys occur twice, such as {twice[0]!r}")
@@ -132,11 +143,33 @@ def _text(value: Any) -> str:
 
 def _csv_rows(path: Path) -> list[dict[str, Any]]:
     try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # a row too long is cut, else
+            frame = pd.read_csv(
+                path, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False
+            )
+    except pd.errors.ParserWarning as error:
+        raise InputError(
+            f"lyrics {path}: rows are longer than the header; words with a comma need quotes"
+        ) from error
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"lyrics {path}: not a CSV table: {reason}") from error
     return [{str(k).strip(): v for k, v in row.items()} for row in frame.to_dict("records")]
+
+
+class _DuplicateKeyError(ValueError):
+    pass
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object, whose keys must differ: ``json`` would silently keep the last."""
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise _DuplicateKeyError(key)
+        found[key] = value
+    return found
 
 
 def _json_rows(
@@ -146,7 +179,9 @@ def _json_rows(
     if path.suffix.lower() != ".json":
         return None
     try:
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=_unique)
+    except _DuplicateKeyError as error:
+        raise InputError(f"lyrics {path}: the key {str(error)!r} occurs twice") from error
     except (ValueError, RecursionError) as error:  # ValueError: also a number too long to read
         raise InputError(f"lyrics {path}: broken JSON: {error}") from error
     if isinstance(value, dict):
@@ -169,7 +204,8 @@ def match(songs: Sequence[Song], ids: StrArray, labels: StrArray, *, by: str, na
     ids, labels : (n,) str
         The tracks.
     by
-        ``filename``: the key is the track's id, its file name, or that without the suffix.
+        ``filename``: the key is the track's id, its path within the genres' folder, or its file
+        name, each with or without an audio suffix, in any case; the first that a song has counts.
         ``basename``: the key is what follows the last dot of the name, so ``00000`` is
         ``blues.00000.wav`` and, on GTZAN, one track of every genre: they share the words, and the
         report says so. ``index``: the i-th song with a genre is the i-th track of that genre;
@@ -196,11 +232,11 @@ def match(songs: Sequence[Song], ids: StrArray, labels: StrArray, *, by: str, na
         candidates.setdefault(key, []).append(number)
     found: list[list[int]] = []
     for keys in _track_keys(ids, labels, by):
-        found.append(sorted({n for key in keys for n in candidates.get(key, [])}))
+        found.append(next((candidates[key] for key in keys if key in candidates), []))
     texts = [_words(songs[numbers[0]].text) if len(numbers) == 1 else "" for numbers in found]
     if not any(len(numbers) == 1 for numbers in found):
         raise InputError(
-            f"lyrics {name}: no song matches a track by {by}; keys are like {songs[0].key!r}, "
+            f"lyrics {name}: no song matches a track by {by}; keys are like {songs[0].key[:60]!r}, "
             f"tracks like {str(ids[0])!r}"
         )
     used = Counter(numbers[0] for numbers in found if len(numbers) == 1)
@@ -216,6 +252,9 @@ def match(songs: Sequence[Song], ids: StrArray, labels: StrArray, *, by: str, na
         report.append(f"{shared} songs belong to several tracks, up to {worst} each: words repeat")
     if ambiguous:
         report.append(f"{len(ambiguous)} tracks fit several songs, and get none: {ambiguous[0]}")
+    cut = sum(len(song.text) > MAX_CHARACTERS for song in songs)
+    if cut:
+        report.append(f"{cut} songs are longer than {MAX_CHARACTERS} characters, and are cut there")
     use = LabelUse.ENCODE if by == "index" else LabelUse.NONE
     return Lyrics(name, ids, tuple(texts), labels, use, tuple(report))
 
@@ -228,30 +267,35 @@ def _song_keys(songs: Sequence[Song], by: str) -> list[str]:
             keys.append(f"{song.genre}/{counts[song.genre]}")
             counts[song.genre] += 1
         return keys
-    if by == "basename":
-        return [_last_part(song.key) for song in songs]
-    return [song.key for song in songs]
+    keys = [_plain(song.key) for song in songs]
+    return [key.rpartition(".")[2] for key in keys] if by == "basename" else keys
 
 
-def _track_keys(ids: StrArray, labels: StrArray, by: str) -> list[set[str]]:
+def _track_keys(ids: StrArray, labels: StrArray, by: str) -> list[list[str]]:
+    """For each track what its song may be called, the most telling first."""
     if by == "index":
-        order = np.argsort(ids)
         rank = dict.fromkeys(labels.tolist(), 0)
-        keys: dict[int, set[str]] = {}
-        for row in order.tolist():
+        places: dict[int, list[str]] = {}
+        for row in np.argsort(ids).tolist():
             genre = str(labels[row])
-            keys[row] = {f"{genre}/{rank[genre]}"}
+            places[row] = [f"{genre}/{rank[genre]}"]
             rank[genre] += 1
-        return [keys[row] for row in range(len(ids))]
-    paths = [PurePosixPath(track_id) for track_id in ids.tolist()]
+        return [places[row] for row in range(len(ids))]
+    paths = [_plain(track_id) for track_id in ids.tolist()]
+    names = [path.rpartition("/")[2] for path in paths]
     if by == "basename":
-        return [{_last_part(path.stem)} for path in paths]
-    return [{str(path), str(path.with_suffix("")), path.name, path.stem} for path in paths]
+        return [[name.rpartition(".")[2]] for name in names]
+    return [
+        [path, re.sub("^genres(_original)?/", "", path), name]
+        for path, name in zip(paths, names, strict=True)
+    ]
 
 
-def _last_part(key: str) -> str:
-    """``blues.00000`` -> ``00000``; a suffix of letters goes first: ``blues.00000.wav`` too."""
-    return re.sub(r"\.[A-Za-z]\w*$", "", key).rpartition(".")[2]
+def _plain(name: str) -> str:
+    """A file's name as people may spell it: without the suffix, in one case, accents composed."""
+    stem, dot, suffix = name.rpartition(".")
+    known = f"{dot}{suffix}".lower() in AUDIO_SUFFIXES
+    return unicodedata.normalize("NFC", stem if known else name).casefold()
 
 
 def _words(text: str) -> str:

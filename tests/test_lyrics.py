@@ -67,6 +67,10 @@ def test_columns_can_be_named(tmp_path: Path) -> None:
         ("a.csv", b"filename,text\na,b\n", "no column 'lyrics', only filename, text"),
         ("a.csv", b"filename,lyrics\na,x\na,y\n", "1 keys occur twice, such as 'a'"),
         ("a.csv", b"filename,lyrics\na,b,c,d\nq,w,e,r,t\n", "not a CSV table"),
+        ("a.csv", b"filename,lyrics\na,rain, rain\n", "words with a comma need quotes"),
+        ("a.csv", b"filename,lyrics\n,x\nb,y\n", "song 1 has nothing in 'filename'"),
+        ("a.json", b'{"a": "x", "a": "y"}', "the key 'a' occurs twice"),
+        ("a.json", b'{"a": {"lyrics": {"b": "c"}}}', "are an object, not text"),
         ("a.csv", b"", "the file is empty"),
         ("a.csv", b"  \n ", "the file is empty"),
         ("a.csv", "filename,lyrics\na,café\n".encode("latin-1"), "not UTF-8 at byte 21"),
@@ -106,11 +110,33 @@ def test_fifty_megabytes_are_handled(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["genres/rock/rock.00001.wav", "genres/rock/rock.00001", "rock.00001.wav", "rock.00001"]
+    "key",
+    [
+        *("genres/rock/rock.00001.wav", "genres/rock/rock.00001", "rock.00001.wav", "rock.00001"),
+        *("rock/rock.00001.wav", "rock.00001.mp3", "ROCK.00001.WAV"),
+    ],
 )
 def test_filename_matches_by_name_with_or_without_folder_and_suffix(key: str) -> None:
     found = match([Song(key, "words here")], IDS, LABELS, by="filename", name="x")
     assert found.mapping() == {i: "words here" if "rock.00001" in i else None for i in IDS.tolist()}
+
+
+def test_the_more_telling_name_counts_and_accents_are_one_however_composed() -> None:
+    ids, labels = np.array(["a.wav", "blues/a.wav", "cafe\u0301.wav"]), np.full(3, "")
+    songs = [Song("a", "one"), Song("blues/a.wav", "two"), Song("caf\u00e9.mp3", "three")]
+    assert match(songs, ids, labels, by="filename", name="x").texts == ("one", "two", "three")
+
+
+def test_lines_of_words_are_joined_and_numbers_are_names(tmp_path: Path) -> None:
+    text = '[{"filename": 0, "lyrics": ["a", "b"]}, {"filename": 1, "lyrics": "c"}]'
+    assert load(write(tmp_path / "a.json", text)) == [Song("0", "a\nb"), Song("1", "c")]
+
+
+def test_index_needs_no_names(tmp_path: Path) -> None:
+    rows = "".join(f"{g},{g} {n}\n" for g in ("rock", "blues") for n in range(3))
+    songs = load(write(tmp_path / "a.csv", "genre,lyrics\n" + rows), id_column=None)
+    found = match(songs, IDS, LABELS, by="index", name="x")
+    assert found.texts == ("blues 0", "blues 1", "blues 2", "rock 0", "rock 1", "rock 2")
 
 
 @pytest.mark.parametrize("key", ["00001", "blues.00001", "00001.wav"])
