@@ -51,7 +51,7 @@ def cluster(
 
     if algorithm not in ALGORITHMS:
         raise InputError(f"no clusterer {algorithm!r}, only {', '.join(ALGORITHMS)}")
-    if not 2 <= n_clusters < len(values):
+    if algorithm != "DBSCAN" and not 2 <= n_clusters < len(values):
         raise InputError(
             f"n_clusters={n_clusters} with {len(values)} tracks: needs 2 to {len(values) - 1}"
         )

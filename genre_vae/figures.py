@@ -84,7 +84,7 @@ def tsne_map(
     figure = Figure(figsize=(7 * panels, 6.4), layout=margins)
     axes = figure.subplots(1, panels, squeeze=False)[0]
     figure.suptitle(f"{_plain(title, 80)}\n", fontsize=14, fontweight="bold")
-    figure.text(0.5, 0.955, subtitle, ha="center", va="top", fontsize=10, color="#444444")
+    figure.text(0.5, 0.943, subtitle, ha="center", va="top", fontsize=10, color="#444444")
 
     known = features.labels != ""
     genres = np.unique(features.labels[known]).tolist()

@@ -69,6 +69,14 @@ def test_dbscan_finds_groups_and_calls_the_rest_noise() -> None:
     assert adjusted_rand_score(features.labels[inside], found[:90][inside]) == 1
 
 
+def test_dbscan_does_not_look_at_the_number_of_clusters() -> None:
+    values = blobs(30, groups=3).values
+    one, two = (
+        cluster(values, algorithm="DBSCAN", n_clusters=n, seed=0, eps=1.0) for n in (2, 1000)
+    )
+    np.testing.assert_array_equal(one, two)
+
+
 @pytest.mark.parametrize(("eps", "expected"), [(1e-9, -1), (1e9, 0)])
 def test_dbscan_with_no_cluster_or_one_is_an_answer(eps: float, expected: int) -> None:
     values = blobs(30, groups=3).values
