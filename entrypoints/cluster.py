@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from entrypoints.features import features
 from entrypoints.options import CONV, SEEDS, TRAINING, Options, entry_point
 from entrypoints.train import members, train
-from genre_vae.records import Assignment, FeatureSet, InputError
+from genre_vae.records import Assignment, FeatureSet, InputError, known_genres
 
 if TYPE_CHECKING:
     from genre_vae.tracking import Recorder, StageRun, Tracker
@@ -22,7 +22,6 @@ TITLES = {
     "vae_lyrics": "VAE+Lyrics",
     "conv_vae_lyrics": "ConvVAE+Lyrics",
 }
-ALGORITHMS = ("k-means", "agglomerative", "DBSCAN")
 
 
 def cluster(
@@ -113,7 +112,7 @@ def _n_clusters(n_clusters: str, embedding: FeatureSet, seed: int) -> int:
     if n_clusters != "auto":
         return int(n_clusters)
     if embedding.has_labels:
-        genres = len(set(embedding.labels.tolist()) - {""})
+        genres = len(known_genres(embedding.labels))
         if genres >= len(embedding):
             raise InputError(
                 f"{embedding.name}: {len(embedding)} tracks in {genres} genres cannot be clustered "

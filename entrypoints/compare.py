@@ -45,13 +45,8 @@ def compare(
         (record.folder / f"{level}_task_metrics.md").write_text(comparison.markdown(frame), "utf-8")
         best = comparison.best(frame)
         if best is not None:
-            record.metrics(
-                {
-                    f"best/{name}": best[name]
-                    for name in comparison.METRICS
-                    if best[name] == best[name]
-                }
-            )
+            defined = best[list(comparison.METRICS)].dropna()
+            record.metrics({f"best/{name}": value for name, value in defined.items()})
             record.tags({"best/method": best["method"], "best/run_id": best["run_id"]})
             record.note = f"best: {best['method']}"
 

@@ -10,6 +10,7 @@ from entrypoints.features import features
 from entrypoints.options import SEEDS, TRAINING, Options, entry_point
 from entrypoints.train import train
 from entrypoints.visualize import figures
+from genre_vae.comparison import ALGORITHMS
 
 if TYPE_CHECKING:
     from genre_vae.tracking import Outcome, StageRun, Tracker
@@ -29,7 +30,7 @@ def embeddings(tracker: Tracker, options: Options) -> dict[str, StageRun]:
 def easy(tracker: Tracker, options: Options) -> Outcome:
     """Every stage of the level, in order."""
     found = embeddings(tracker, options)
-    clusterings = cluster_all(tracker, options, found, ["k-means"])
+    clusterings = cluster_all(tracker, options, found, ALGORITHMS["easy"])
     maps = figures(tracker, options, FIGURES, found, clusterings)
     return compare(tracker, "easy", found["pca"].dataset, list(clusterings.values())), maps
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from entrypoints.options import Options, entry_point
 from genre_vae.catalog import scan
-from genre_vae.records import InputError
+from genre_vae.records import InputError, known_genres
 
 if TYPE_CHECKING:
     from genre_vae.tracking import Recorder, StageRun, Tracker
@@ -44,7 +44,7 @@ def features(tracker: Tracker, options: Options) -> StageRun:
         skipped.to_csv(record.folder / "skipped.csv", index=False)
         catalog.tracks.drop(columns="path").to_csv(record.folder / "catalog.csv", index=False)
 
-        genres = set(mfcc.labels.tolist()) - {""}
+        genres = known_genres(mfcc.labels)
         record.metrics({"tracks": len(mfcc), "skipped": len(skipped), "genres": len(genres)})
         unknown = int((mfcc.labels == "").sum())
         where = f"in {len(genres)} genre{'s' * (len(genres) > 1)}" if genres else "without genres"

@@ -27,9 +27,9 @@ def lyrics(tracker: Tracker, options: Options, source: StageRun) -> StageRun | N
         print(f"{'lyrics':<10} {why}", flush=True)
     if kind == "none":
         return None
-    own_text = kind not in GENERATED
+    model = _model(options)
     digest = ""
-    if own_text:
+    if kind not in GENERATED:
         import hashlib
 
         try:
@@ -44,7 +44,7 @@ def lyrics(tracker: Tracker, options: Options, source: StageRun) -> StageRun | N
         found = _read(kind, options, audio, source)
         embedded = words.embed(
             found,
-            model=_model(options),
+            model=model,
             dim=options.lyrics_dim,
             missing=options.lyrics_missing,
             seed=options.seed,
@@ -71,14 +71,13 @@ def lyrics(tracker: Tracker, options: Options, source: StageRun) -> StageRun | N
             ]
         )
 
-    config = {name: getattr(options, name) for name in LYRICS if name != "lyrics"}
+    config = {name: getattr(options, name) for name in LYRICS}
+    config |= {"lyrics": Path(kind).name, "lyrics_digest": digest, "lyrics_model": model}
     return tracker.stage(
         "lyrics",
-        title=f"{_model(options)} of {Path(kind).name}",
+        title=f"{model} of {Path(kind).name}",
         dataset=source.dataset,
-        config=config
-        | {"lyrics": Path(kind).name, "lyrics_digest": digest, "seed": options.seed}
-        | {"lyrics_model": _model(options)},
+        config=config | {"seed": options.seed},
         inputs=[source],
         compute=compute,
     )
@@ -86,7 +85,9 @@ def lyrics(tracker: Tracker, options: Options, source: StageRun) -> StageRun | N
 
 def _resolve(options: Options, folder: Path) -> tuple[str, str]:
     """What ``--lyrics`` means here: a kind or a file's path, and a line that says so."""
-    if options.lyrics in ("control", "themes", "none"):
+    from genre_vae.lyrics import GENERATED
+
+    if options.lyrics in (*GENERATED, "none"):
         return options.lyrics, ""
     if options.lyrics == "auto":
         there = next(

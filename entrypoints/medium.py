@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from entrypoints.cluster import ALGORITHMS, cluster_all
+from entrypoints.cluster import cluster_all
 from entrypoints.compare import compare
 from entrypoints.features import features
 from entrypoints.lyrics import fuse, lyrics
 from entrypoints.options import CONV, LYRICS, SEEDS, TRAINING, Options, entry_point
 from entrypoints.train import train
 from entrypoints.visualize import figures
+from genre_vae.comparison import ALGORITHMS
 
 if TYPE_CHECKING:
     from genre_vae.tracking import Outcome, StageRun, Tracker
@@ -36,7 +37,7 @@ def embeddings(tracker: Tracker, options: Options) -> dict[str, StageRun]:
 def medium(tracker: Tracker, options: Options) -> Outcome:
     """Every stage of the level, in order."""
     found = embeddings(tracker, options)
-    clusterings = cluster_all(tracker, options, found, ALGORITHMS)
+    clusterings = cluster_all(tracker, options, found, ALGORITHMS["medium"])
     maps = figures(tracker, options, FIGURES, found, clusterings)
     return compare(tracker, "medium", found["pca"].dataset, list(clusterings.values())), maps
 

@@ -51,7 +51,7 @@ def train(tracker: Tracker, options: Options, source: StageRun, model: str) -> S
         workers = options.n_workers if model == "conv_vae" and base.device == "cpu" else 1
         stop = threading.Event()
 
-        def member(seed: int) -> list[training.Epoch]:
+        def member(seed: int) -> training.Fitted:
             folder = record.folder if seed == options.seed else record.folder / f"seed_{seed}"
             folder.mkdir(exist_ok=True)
 
@@ -69,22 +69,22 @@ def train(tracker: Tracker, options: Options, source: StageRun, model: str) -> S
             fitted = training.fit(data, own, on_epoch=on_epoch, checkpoint=checkpoint)
             training.save(fitted, folder / f"{model}_best.pth")
             training.encode(fitted, data).save(folder, latents(model))
-            return fitted.history
+            return fitted
 
         with ThreadPoolExecutor(workers) as pool:
             try:
-                histories = dict(zip(seeds, pool.map(member, seeds), strict=True))
+                fits = dict(zip(seeds, pool.map(member, seeds), strict=True))
             except BaseException:
                 stop.set()  # Ctrl-C and SIGTERM reach this thread only
                 pool.shutdown(cancel_futures=True)
                 raise
 
+        histories = {seed: fitted.history for seed, fitted in fits.items()}
         rows = [(seed, *epoch) for seed, history in histories.items() for epoch in history]
         columns = ["seed", *training.Epoch._fields]
         pd.DataFrame(rows, columns=columns).to_csv(record.folder / "history.csv", index=False)
-        bests = [min(history, key=lambda e: e.val_loss) for history in histories.values()]
         means = {
-            name: float(np.mean([getattr(best, name) for best in bests]))
+            name: float(np.mean([getattr(fitted.best, name) for fitted in fits.values()]))
             for name in ("epoch", "val_loss", "val_reconstruction", "val_kl")
         }
         record.metrics({f"best/{name}": value for name, value in means.items()})

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from tabulate import tabulate
 
+from genre_vae import clustering
 from genre_vae.metrics import INTERNAL, LABEL
 from genre_vae.records import LabelUse
 
@@ -37,7 +38,7 @@ MODELS: Mapping[str, Mapping[str, str]] = {
 }
 ALGORITHMS: Mapping[str, tuple[str, ...]] = {
     "easy": ("k-means",),
-    "medium": ("k-means", "agglomerative", "DBSCAN"),
+    "medium": clustering.ALGORITHMS,
 }
 METRICS = (*INTERNAL, *LABEL)
 COLUMNS = (

@@ -7,6 +7,7 @@ has a marker of its own as well.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,7 @@ from scipy.optimize import linear_sum_assignment
 from threadpoolctl import threadpool_limits
 
 from genre_vae.metrics import contingency
-from genre_vae.records import FeatureSet, FloatArray, IntArray, StrArray
+from genre_vae.records import FeatureSet, FloatArray, IntArray, StrArray, known_genres
 
 COLORS = (
     *("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8C6D1F", "#332288"),
@@ -87,7 +88,7 @@ def tsne_map(
     figure.text(0.5, 0.943, subtitle, ha="center", va="top", fontsize=10, color="#444444")
 
     known = features.labels != ""
-    genres = np.unique(features.labels[known]).tolist()
+    genres = known_genres(features.labels)
     styles = cluster_styles(features.labels if features.has_labels else None, clusters)
     numbers = sorted(styles, key=styles.__getitem__)  # the legends of both panels in one order
     names = [_cluster_name(number, styles[number], clusters, features) for number in numbers]
@@ -123,17 +124,15 @@ def cluster_styles(labels: StrArray | None, clusters: IntArray) -> dict[int, int
     """
     numbers = np.unique(clusters[clusters >= 0]).tolist()
     styles: dict[int, int] = {}
-    genres = 0
+    genres = [] if labels is None else known_genres(labels)
     if labels is not None:
         both = (labels != "") & (clusters >= 0)
-        genres = len(np.unique(labels[labels != ""]))
-        names = np.unique(labels[labels != ""]).tolist()
-        present, inside = np.unique(labels[both]).tolist(), np.unique(clusters[both]).tolist()
+        present, inside = known_genres(labels[both]), np.unique(clusters[both]).tolist()
         rows, columns = linear_sum_assignment(
             contingency(labels[both], clusters[both]), maximize=True
         )
-        styles = {inside[c]: names.index(present[r]) for r, c in zip(rows, columns, strict=True)}
-    free = iter(range(genres, genres + len(numbers)))
+        styles = {inside[c]: genres.index(present[r]) for r, c in zip(rows, columns, strict=True)}
+    free = iter(range(len(genres), len(genres) + len(numbers)))
     styles |= {number: next(free) for number in numbers if number not in styles}
     return styles | ({-1: NO_STYLE} if np.any(clusters < 0) else {})
 
@@ -147,7 +146,7 @@ def _cluster_name(number: int, style: int, clusters: IntArray, features: Feature
     if not features.has_labels or number < 0 or not len(genres):
         return f"{name} {size}"
     share = {g: c / len(members) for g, c in zip(genres.tolist(), counts.tolist(), strict=True)}
-    every = np.unique(features.labels[features.labels != ""]).tolist()
+    every = known_genres(features.labels)
     own = every[style] if style < len(every) else None
     most = max(share, key=share.__getitem__)
     parts = []
@@ -170,10 +169,10 @@ def _scatter(
     groups: npt.NDArray[np.generic],
     keys: Sequence[object],
     names: Sequence[str],
-    styles: Mapping[object, int] | Mapping[int, int] | Mapping[str, int],
+    styles: Mapping[Any, int],
 ) -> None:
     for key, name in zip(keys, names, strict=True):
-        style = styles[key]  # type: ignore[index]
+        style = styles[key]
         here = groups == key
         axes.scatter(
             points[here, 0],

@@ -261,12 +261,7 @@ def match(songs: Sequence[Song], ids: StrArray, labels: StrArray, *, by: str, na
 
 def _song_keys(songs: Sequence[Song], by: str) -> list[str]:
     if by == "index":
-        counts: Counter[str] = Counter()
-        keys = []
-        for song in songs:
-            keys.append(f"{song.genre}/{counts[song.genre]}")
-            counts[song.genre] += 1
-        return keys
+        return _places([song.genre for song in songs])
     keys = [_plain(song.key) for song in songs]
     return [key.rpartition(".")[2] for key in keys] if by == "basename" else keys
 
@@ -274,13 +269,9 @@ def _song_keys(songs: Sequence[Song], by: str) -> list[str]:
 def _track_keys(ids: StrArray, labels: StrArray, by: str) -> list[list[str]]:
     """For each track what its song may be called, the most telling first."""
     if by == "index":
-        rank = dict.fromkeys(labels.tolist(), 0)
-        places: dict[int, list[str]] = {}
-        for row in np.argsort(ids).tolist():
-            genre = str(labels[row])
-            places[row] = [f"{genre}/{rank[genre]}"]
-            rank[genre] += 1
-        return [places[row] for row in range(len(ids))]
+        order = np.argsort(ids)
+        place = dict(zip(order.tolist(), _places(labels[order].tolist()), strict=True))
+        return [[place[row]] for row in range(len(ids))]
     paths = [_plain(track_id) for track_id in ids.tolist()]
     names = [path.rpartition("/")[2] for path in paths]
     if by == "basename":
@@ -289,6 +280,16 @@ def _track_keys(ids: StrArray, labels: StrArray, by: str) -> list[list[str]]:
         [path, re.sub("^genres(_original)?/", "", path), name]
         for path, name in zip(paths, names, strict=True)
     ]
+
+
+def _places(genres: Sequence[str]) -> list[str]:
+    """Each entry's genre and its place among those of that genre, e.g. ``rock/0``."""
+    counts: Counter[str] = Counter()
+    places = []
+    for genre in genres:
+        places.append(f"{genre}/{counts[genre]}")
+        counts[genre] += 1
+    return places
 
 
 def _plain(name: str) -> str:
@@ -318,11 +319,16 @@ def control(features: FeatureSet, digests: StrArray) -> Lyrics:
     """
     texts = []
     for digest in digests.tolist():
-        seed = int.from_bytes(hashlib.blake2b(digest.encode(), digest_size=8).digest())
-        words = np.random.default_rng(seed).integers(0, 300, 60)
+        words = _rng_of(digest).integers(0, 300, 60)
         texts.append(" ".join(f"word{number}" for number in words.tolist()))
     report = ("words drawn from each file's hash: a control that should add nothing",)
     return Lyrics("control", features.ids, tuple(texts), features.labels, report=report)
+
+
+def _rng_of(text: str) -> np.random.Generator:
+    """A generator that depends on the text alone."""
+    digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
+    return np.random.default_rng(int.from_bytes(digest))
 
 
 _THEMES = ("night", "road", "heart", "fire", "river", "city", "dance", "prayer", "war", "home")
@@ -340,8 +346,7 @@ def themes(features: FeatureSet) -> Lyrics:
     for track_id, genre in zip(features.ids.tolist(), features.labels.tolist(), strict=True):
         number = genres.index(genre)
         own = [genre, *(f"{_THEMES[(number + step) % 10]}{number}" for step in range(8))]
-        seed = int.from_bytes(hashlib.blake2b(track_id.encode(), digest_size=8).digest())
-        texts.append(" ".join(np.random.default_rng(seed).choice(own, 60).tolist()))
+        texts.append(" ".join(_rng_of(track_id).choice(own, 60).tolist()))
     report = ("words made from the genres: an oracle, never ranked",)
     return Lyrics("themes", features.ids, tuple(texts), features.labels, LabelUse.FEATURE, report)
 

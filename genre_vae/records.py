@@ -72,6 +72,11 @@ def _checked_ids(ids: StrArray, owner: str) -> None:
         raise ValueError(f"{owner}: duplicate id {str(unique[counts > 1][0])!r}")
 
 
+def known_genres(labels: StrArray) -> list[str]:
+    """The genres among labels, sorted; ``""`` is none."""
+    return sorted(set(labels.tolist()) - {""})
+
+
 class _Rows(TypedDict):
     name: str
     ids: StrArray
@@ -83,9 +88,8 @@ def _save_rows(
     folder: Path, stem: str, values: npt.NDArray[np.generic], record: FeatureSet | Assignment
 ) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    labels = record.labels.tolist()
-    genre_map = {genre: number for number, genre in enumerate(sorted(set(labels) - {""}))}
-    y = np.array([genre_map.get(genre, -1) for genre in labels], dtype=np.int64)
+    genre_map = {genre: number for number, genre in enumerate(known_genres(record.labels))}
+    y = np.array([genre_map.get(genre, -1) for genre in record.labels.tolist()], dtype=np.int64)
     write_array(folder / f"{stem}.npy", values)
     write_array(folder / "y.npy", y)
     write_json(folder / "genre_map.json", genre_map)
@@ -165,7 +169,7 @@ class FeatureSet:
     def has_labels(self) -> bool:
         """Whether at least two genres are known. Tracks without one are left out of what needs
         genres."""
-        return len(set(self.labels.tolist()) - {""}) > 1
+        return len(known_genres(self.labels)) > 1
 
     def derive(
         self,

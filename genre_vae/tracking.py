@@ -32,6 +32,7 @@ import psutil
 from filelock import FileLock
 
 from genre_vae.catalog import Catalog
+from genre_vae.comparison import RANKED_BY
 from genre_vae.records import InputError, write_json
 
 # Read when mlflow is imported: be quiet, and do not wait minutes for a server that is down.
@@ -421,13 +422,12 @@ def imported_modules(source: str) -> frozenset[str]:
 
 def local_artifacts(run: Run) -> Path:
     """A local folder with a run's artifacts; downloaded where the store is not on this disk."""
-    return Path(mlflow.artifacts.download_artifacts(run_id=run.info.run_id))
+    return Path(mlflow.artifacts.download_artifacts(artifact_uri=run.info.artifact_uri))
 
 
-def _rank(best: Mapping[str, float]) -> tuple[float, float]:
-    """Orders the best rows of levels: by AMI, and where genres are unknown by silhouette."""
-    never = float("-inf")
-    return best.get("best/ami", never), best.get("best/silhouette", never)
+def _rank(best: Mapping[str, float]) -> tuple[float, ...]:
+    """Orders the best rows of levels as a table orders its rows."""
+    return tuple(best.get(f"best/{metric}", float("-inf")) for metric in RANKED_BY)
 
 
 def _is_whole(run: Run) -> bool:

@@ -305,6 +305,7 @@ def test_without_the_extra_a_sentence_model_says_what_to_install(
 
 
 @pytest.mark.slow
+# transformers warns of its own deprecations, which change with every version of the extra
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 def test_a_real_sentence_model_from_a_folder_needs_no_network(
     monkeypatch: pytest.MonkeyPatch,

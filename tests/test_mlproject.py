@@ -95,3 +95,18 @@ def test_every_requirement_is_used() -> None:
     for name in names:
         module = {"scikit-learn": "sklearn"}.get(name, name)
         assert re.search(rf"^\s*(import|from) {module}\b", sources, re.MULTILINE), name
+
+
+def test_choices_are_what_the_package_knows() -> None:
+    """Spelled out in the options, so that --help need not import the package."""
+    from entrypoints import options
+    from genre_vae import clustering, comparison, lyrics
+
+    known = {
+        "algorithm": clustering.ALGORITHMS,
+        "lyrics_match": lyrics.MATCHES,
+        "lyrics_missing": lyrics.MISSING,
+        "level": tuple(comparison.MODELS),
+    }
+    for name, values in known.items():
+        assert tuple(options._KINDS[name][0].choices) == values, name

@@ -74,6 +74,7 @@ def test_assignment_refuses_clusters_of_other_tracks() -> None:
 
 def test_nothing_pickled_is_read_back(tmp_path: Path) -> None:
     blobs(4, groups=2).save(tmp_path, "X")
+    # a planted fault: the file holds a pickle, which must be refused and not read
     np.save(tmp_path / "X.npy", np.array([{"a": 1}, None], dtype=object), allow_pickle=True)
     with pytest.raises(ValueError, match="allow_pickle"):
         FeatureSet.load(tmp_path, "X")

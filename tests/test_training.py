@@ -146,15 +146,6 @@ def test_encoding_is_row_by_row() -> None:
     assert whole.values.shape == (30, 3)
 
 
-def test_save_then_load_is_identity(tmp_path: Path) -> None:
-    features = blobs(30, groups=3)
-    fitted = fit(features, CONFIG)
-    training.save(fitted, tmp_path / "vae_best.pth")
-    loaded = training.load(tmp_path / "vae_best.pth")
-    assert_same_weights(fitted, loaded)
-    np.testing.assert_array_equal(encode(loaded, features).values, encode(fitted, features).values)
-
-
 def test_a_checkpoint_that_carries_code_is_not_executed(tmp_path: Path) -> None:
     class Bomb:
         def __reduce__(self) -> tuple[object, tuple[str]]:
@@ -227,11 +218,12 @@ def test_every_window_is_drawn_some_time() -> None:
         fit(features, CONV)
 
 
-def test_a_saved_conv_vae_is_the_same(tmp_path: Path) -> None:
-    features = windows()
-    fitted = fit(features, CONV)
-    training.save(fitted, tmp_path / "conv_vae_best.pth")
-    loaded = training.load(tmp_path / "conv_vae_best.pth")
+@pytest.mark.parametrize("config", [CONFIG, replace(CONFIG, model="autoencoder"), CONV])
+def test_save_then_load_is_identity(tmp_path: Path, config: TrainConfig) -> None:
+    features = windows() if config.model == "conv_vae" else blobs(30, groups=3)
+    fitted = fit(features, config)
+    training.save(fitted, tmp_path / "best.pth")
+    loaded = training.load(tmp_path / "best.pth")
     assert_same_weights(fitted, loaded)
     np.testing.assert_array_equal(encode(loaded, features).values, encode(fitted, features).values)
 
