@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from entrypoints.features import features
-from entrypoints.options import CONV, SEEDS, TRAINING, Options, entry_point
-from entrypoints.train import members, train
-from genre_vae.records import Assignment, FeatureSet, InputError, known_genres
+from entrypoints.options import CONDITION, CONV, DATA, SEEDS, TRAINING, Options, entry_point
+from entrypoints.train import how_many, members, train
+from genre_vae.records import Assignment
 
 if TYPE_CHECKING:
     from genre_vae.tracking import Recorder, StageRun, Tracker
@@ -16,21 +16,33 @@ if TYPE_CHECKING:
 
 TITLES = {
     "pca": "PCA",
+    "spectral": "Direct spectral",
     "autoencoder": "Autoencoder",
     "vae": "VAE",
+    "betavae": "BetaVAE",
     "conv_vae": "ConvVAE",
+    "cvae": "CVAE",
+    "cvae_unknown": "CVAE, genre unknown",
+    "cvae_decoder": "CVAE, decoder alone",
+    "cvae_clusters": "CVAE on clusters",
     "vae_lyrics": "VAE+Lyrics",
     "conv_vae_lyrics": "ConvVAE+Lyrics",
+    "multimodal_concatenate": "Multimodal, concatenated",
+    "multimodal": "Multimodal",
+    "multimodal_late": "Multimodal, late",
+    "multimodal_genre": "Multimodal+Genre",
 }
 
 
 def cluster(
-    tracker: Tracker, options: Options, embedding: StageRun, model: str, algorithm: str = "k-means"
+    tracker: Tracker, options: Options, embedding: StageRun, algorithm: str = "k-means"
 ) -> StageRun:
-    """Clusters of the embedding that `model` made, scored, as a stage.
+    """Clusters of an embedding, scored, as a stage.
 
-    Its folder holds ``clusters.npy`` (n, seeds) and ``members.csv``, the scores of each seed.
+    Its folder holds ``clusters.npy`` (n, seeds), called ``multimodal_clusters.npy`` for fused
+    modalities, and ``members.csv``, the scores of each seed.
     """
+    model = embedding.tags["model"]
     method = f"{TITLES[model]} + {algorithm}"
 
     def compute(record: Recorder) -> None:
@@ -39,8 +51,8 @@ def cluster(
 
         from genre_vae import clustering, metrics
 
-        embeddings = members(embedding, model)
-        n_clusters = _n_clusters(options.n_clusters, embeddings[0], options.seed)
+        embeddings = members(embedding)
+        n_clusters = how_many(options.n_clusters, embeddings[0], options.seed)
         clusters, scores = [], []
         for member in range(options.seeds):
             z = embeddings[member if len(embeddings) > 1 else 0]
@@ -59,7 +71,7 @@ def cluster(
         assignment = Assignment(
             method, first.ids, np.stack(clusters), first.labels, first.label_use
         )
-        assignment.save(record.folder)
+        assignment.save(record.folder, clusters_of(embedding))
         table = pd.DataFrame(scores)
         table.to_csv(record.folder / "members.csv", index=False)
         record.metrics({"n_samples": len(first), "n_features": first.values.shape[1]})
@@ -89,9 +101,25 @@ def cluster(
             "seed": options.seed,
         },
         inputs=[embedding],
-        tags={"method": method, "model": model, "algorithm": algorithm},
+        tags={
+            "method": method,
+            "model": model,
+            "algorithm": algorithm,
+            "output": clusters_of(embedding),
+        },
         compute=compute,
     )
+
+
+def clusters_of(embedding: StageRun) -> str:
+    """The file name, without suffix, of an embedding's clusters: the seed's names."""
+    fused = embedding.tags["output"].startswith("multimodal")
+    return "multimodal_clusters" if fused else "clusters"
+
+
+def assignment_of(clustering: StageRun) -> Assignment:
+    """The clusters that a stage made."""
+    return Assignment.load(clustering.folder, clustering.tags["output"])
 
 
 def cluster_all(
@@ -102,36 +130,23 @@ def cluster_all(
 ) -> dict[tuple[str, str], StageRun]:
     """Every embedding with every clusterer, by (model, algorithm)."""
     return {
-        (model, algorithm): cluster(tracker, options, embedding, model, algorithm)
+        (model, algorithm): cluster(tracker, options, embedding, algorithm)
         for model, embedding in embeddings.items()
         for algorithm in algorithms
     }
 
 
-def _n_clusters(n_clusters: str, embedding: FeatureSet, seed: int) -> int:
-    if n_clusters != "auto":
-        return int(n_clusters)
-    if embedding.has_labels:
-        genres = len(known_genres(embedding.labels))
-        if genres >= len(embedding):
-            raise InputError(
-                f"{embedding.name}: {len(embedding)} tracks in {genres} genres cannot be clustered "
-                "by genre; with lyrics_missing=drop only tracks with words are left"
-            )
-        return genres
-    from genre_vae.clustering import choose_n_clusters
-
-    return choose_n_clusters(embedding.values, seed=seed)
-
-
-@entry_point("data", "model", "algorithm", "n_clusters", "eps", *TRAINING, *CONV, *SEEDS)
+@entry_point(
+    *(*DATA, "model", "algorithm", "n_clusters", "eps"),
+    *(*TRAINING, *CONDITION, "condition_dim", *CONV, *SEEDS),
+)
 def main(tracker: Tracker, options: Options) -> None:
     """Cluster an embedding of a collection and score the clusters.
 
     What is not there yet, features and the trained model, is made first.
     """
     embedding = train(tracker, options, features(tracker, options), options.model)
-    cluster(tracker, options, embedding, options.model, options.algorithm)
+    cluster(tracker, options, embedding, options.algorithm)
 
 
 if __name__ == "__main__":

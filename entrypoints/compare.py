@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from entrypoints.features import data_folder
-from entrypoints.options import Options, entry_point
+from entrypoints.cluster import assignment_of
+from entrypoints.features import catalog_of
+from entrypoints.options import DATA, Options, entry_point
 from genre_vae import comparison
-from genre_vae.catalog import Catalog, scan
+from genre_vae.catalog import Catalog
 from genre_vae.records import InputError
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def compare(
     runs
         The clustering stages to compare; without them each method's newest finished run.
 
-    Its folder holds ``<level>_task_metrics.csv`` and ``.md``.
+    Its folder holds `files` with the endings ``.csv`` and ``.md``, and for hard a chart.
     """
     rows = tracker.scored(dataset, [run.run_id for run in runs])
     newest = comparison.newest(rows, level=level)
@@ -38,11 +39,31 @@ def compare(
             f"no finished {level} clustering of {dataset.folder} in the tracking store: "
             f"run the entry point {level} first"
         )
+    by_id = {run.run_id: run for run in runs}
+    clusterings = {
+        str(row["run_id"]): by_id.get(str(row["run_id"]))
+        or tracker.finished(str(row["run_id"]), dataset)
+        for row in newest
+    }
 
     def compute(record: Recorder) -> None:
         frame = comparison.table(newest, level=level)
-        frame.to_csv(record.folder / f"{level}_task_metrics.csv", index=False)
-        (record.folder / f"{level}_task_metrics.md").write_text(comparison.markdown(frame), "utf-8")
+        frame.to_csv(record.folder / f"{files(level)}.csv", index=False)
+        text = comparison.markdown(frame)
+        ranked = frame[frame["rank"].notna()]
+        if ranked["ami"].notna().all() and len(ranked) > 1:
+            ordered = [assignment_of(clusterings[run_id]) for run_id in ranked["run_id"]]
+            text += f"\n{comparison.statement(comparison.differences(ordered))}\n"
+        (record.folder / f"{files(level)}.md").write_text(text, "utf-8")
+        if level == "hard":
+            from genre_vae import figures
+
+            chart = figures.comparison_chart(
+                frame,
+                metric=comparison.ranking_metric(frame),
+                title=f"Which representation shows the genres of {dataset.name}?",
+            )
+            record.figure(f"{files(level)}.png", chart)
         best = comparison.best(frame)
         if best is not None:
             defined = best[list(comparison.METRICS)].dropna()
@@ -54,19 +75,23 @@ def compare(
         "compare",
         title=f"{level} table",
         dataset=dataset,
-        config={"level": level, "runs": sorted(str(row["run_id"]) for row in newest)},
-        inputs=runs,
+        config={"level": level, "runs": sorted(clusterings)},
+        inputs=[clusterings[run_id] for run_id in sorted(clusterings)],
         compute=compute,
     )
-    print("\n" + (stage.folder / f"{level}_task_metrics.md").read_text("utf-8"))
+    print("\n" + (stage.folder / f"{files(level)}.md").read_text("utf-8"))
     return stage
 
 
-@entry_point("data", "level", "workers")
+def files(level: str) -> str:
+    """The name, without ending, of a level's table: the seed's names."""
+    return "hard_task_comparison" if level == "hard" else f"{level}_task_metrics"
+
+
+@entry_point(*DATA, "level", "workers")
 def main(tracker: Tracker, options: Options) -> None:
     """Print and log a level's table from the newest finished runs of its methods."""
-    catalog = scan(data_folder(options, tracker.root))
-    compare(tracker, options.level, catalog)
+    compare(tracker, options.level, catalog_of(options, tracker.root))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from entrypoints.cluster import cluster_all
 from entrypoints.compare import compare
 from entrypoints.features import features
-from entrypoints.options import SEEDS, TRAINING, Options, entry_point
+from entrypoints.options import DATA, SEEDS, TRAINING, Options, entry_point
 from entrypoints.train import train
 from entrypoints.visualize import figures
 from genre_vae.comparison import ALGORITHMS
@@ -35,7 +35,7 @@ def easy(tracker: Tracker, options: Options) -> Outcome:
     return compare(tracker, "easy", found["pca"].dataset, list(clusterings.values())), maps
 
 
-@entry_point("data", "n_clusters", *TRAINING, *SEEDS)
+@entry_point(*DATA, "n_clusters", *TRAINING, *SEEDS)
 def main(tracker: Tracker, options: Options) -> None:
     """Easy level: PCA, an autoencoder and a VAE on MFCC statistics, each with k-means."""
     tracker.summary([easy(tracker, options)])

@@ -5,21 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from entrypoints.options import Options, entry_point
-from genre_vae.catalog import scan
+from entrypoints.options import DATA, Options, entry_point
+from genre_vae.catalog import Catalog, scan
 from genre_vae.records import InputError, known_genres
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from genre_vae.tracking import Recorder, StageRun, Tracker
 
 
 def features(tracker: Tracker, options: Options) -> StageRun:
     """Features of the collection that ``options.data`` names, as a stage."""
-    catalog = scan(data_folder(options, tracker.root))
+    catalog = catalog_of(options, tracker.root)
 
     def compute(record: Recorder) -> None:
         from tqdm import tqdm
 
+        from genre_vae import faults
         from genre_vae.features import extract_catalog
         from genre_vae.scaling import Scaler
 
@@ -43,9 +46,12 @@ def features(tracker: Tracker, options: Options) -> StageRun:
         mfcc.derive("mfcc, standardised", standardised).save(record.folder, "X")
         skipped.to_csv(record.folder / "skipped.csv", index=False)
         catalog.tracks.drop(columns="path").to_csv(record.folder / "catalog.csv", index=False)
+        faulty = faults.table(catalog, mel)
+        faulty.to_csv(record.folder / "faults.csv", index=False)
 
         genres = known_genres(mfcc.labels)
         record.metrics({"tracks": len(mfcc), "skipped": len(skipped), "genres": len(genres)})
+        record.metrics({"faults": faulty["track_id"].nunique()})
         unknown = int((mfcc.labels == "").sum())
         where = f"in {len(genres)} genre{'s' * (len(genres) > 1)}" if genres else "without genres"
         if genres and unknown:
@@ -55,6 +61,7 @@ def features(tracker: Tracker, options: Options) -> StageRun:
             [
                 f"{len(mfcc)} tracks {where}, {left_out}",
                 *(f"left out: {row.track_id}: {row.reason}" for row in skipped.itertuples()),
+                *([f"{_many(faulty)} (faults.csv)"] if len(faulty) else []),
             ]
         )
 
@@ -66,6 +73,28 @@ def features(tracker: Tracker, options: Options) -> StageRun:
         tags={"folder": catalog.folder},
         compute=compute,
     )
+
+
+def _many(faulty: pd.DataFrame) -> str:
+    listed = faulty["fault"].str.startswith("in ")
+    parts = {
+        "in GTZAN's list of faulty clips": int(listed.sum()),
+        "the same as another": int((~listed).sum()),
+    }
+    return ", ".join(f"{count} {what}" for what, count in parts.items() if count)
+
+
+def catalog_of(options: Options, root: Path) -> Catalog:
+    """The collection that ``--data`` means, without GTZAN's faults for ``--faults drop``."""
+    catalog = scan(data_folder(options, root))
+    if options.faults == "keep":
+        return catalog
+    from genre_vae.faults import without_listed
+
+    kept = without_listed(catalog)
+    dropped = len(catalog.tracks) - len(kept.tracks)
+    print(f"{'data':<10} {dropped} clips in GTZAN's list of faults are dropped", flush=True)
+    return kept
 
 
 def data_folder(options: Options, root: Path) -> Path:
@@ -85,7 +114,7 @@ def data_folder(options: Options, root: Path) -> Path:
     return options.path(options.data)
 
 
-@entry_point("data", "workers")
+@entry_point(*DATA, "workers")
 def main(tracker: Tracker, options: Options) -> None:
     """Extract MFCC statistics and mel windows from a folder of audio, in one pass.
 

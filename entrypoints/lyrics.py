@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from entrypoints.features import features
-from entrypoints.options import LYRICS, Options, entry_point
+from entrypoints.options import DATA, LYRICS, Options, entry_point
 from entrypoints.train import latents, members
 from genre_vae.records import FeatureSet, InputError, LabelUse, write_json
 
@@ -125,36 +125,43 @@ def _read(kind: str, options: Options, audio: FeatureSet, source: StageRun) -> L
 
 
 def fuse(
-    tracker: Tracker, options: Options, embedding: StageRun, model: str, words: StageRun
+    tracker: Tracker, options: Options, embedding: StageRun, words: StageRun, audited: StageRun
 ) -> StageRun:
     """An audio embedding and the lyrics', joined by id, as a stage: ``Z_<model>_lyrics.npy``."""
+    model = f"{embedding.tags['model']}_lyrics"
 
     def compute(record: Recorder) -> None:
-        from genre_vae.fusion import concatenate
+        from genre_vae.fusion import weighted
 
-        text = FeatureSet.load(words.folder, "lyrics_embeddings")
-        use = LabelUse.NONE
-        for number, audio in enumerate(members(embedding, model)):
-            seed = options.seed + number
-            folder = record.folder if number == 0 else record.folder / f"seed_{seed}"
-            fused = concatenate([audio, text], weights=[1.0, options.lyrics_weight])
-            fused.save(folder, latents(f"{model}_lyrics"))
-            use = fused.label_use
+        text = trusted(words, audited)
+        for number, audio in enumerate(members(embedding)):
+            folder = record.folder
+            if number > 0:
+                folder /= f"seed_{options.seed + number}"
+            fused = weighted([audio, text], [1.0, options.lyrics_weight])
+            fused.save(folder, latents(model))
         record.metrics({"tracks": len(fused), "dimensions": fused.values.shape[1]})
-        record.tags({"label_use": use})
+        record.tags({"label_use": fused.label_use})
 
     return tracker.stage(
         "fuse",
-        title=f"{model} + lyrics",
+        title=f"{embedding.tags['model']} + lyrics",
         dataset=embedding.dataset,
-        config={"model": f"{model}_lyrics", "lyrics_weight": options.lyrics_weight}
-        | {"seed": options.seed},
-        inputs=[embedding, words],
+        config={"model": model, "lyrics_weight": options.lyrics_weight, "seed": options.seed},
+        inputs=[embedding, words, audited],
+        tags={"model": model, "output": latents(model)},
         compute=compute,
     )
 
 
-@entry_point("data", *LYRICS, "seed", "workers")
+def trusted(words: StageRun, audited: StageRun) -> FeatureSet:
+    """The lyrics' embedding; if the audit found the label in it, its label use says so."""
+    text = FeatureSet.load(words.folder, "lyrics_embeddings")
+    leaks = audited.tags["verdict/lyrics"] in ("label", "order")
+    return text.derive(text.name, text.values, LabelUse.FEATURE if leaks else LabelUse.NONE)
+
+
+@entry_point(*DATA, *LYRICS, "seed", "workers")
 def main(tracker: Tracker, options: Options) -> None:
     """Match lyrics to tracks and embed them; say what matched, what is missing, what it may leak.
 

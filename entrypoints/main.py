@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from entrypoints.easy import easy
+from entrypoints.hard import hard
 from entrypoints.medium import medium
-from entrypoints.options import CONV, LYRICS, SEEDS, TRAINING, Options, entry_point
+from entrypoints.options import CONV, DATA, LYRICS, SEEDS, TRAINING, Options, entry_point
 
 if TYPE_CHECKING:
     from genre_vae.tracking import Tracker
 
 
 @entry_point(
-    *("data", "n_clusters", "eps", *LYRICS, "lyrics_weight", *TRAINING, *CONV, *SEEDS),
+    *(*DATA, "n_clusters", "eps", *LYRICS, "lyrics_weight", *TRAINING, "condition_dim"),
+    *(*CONV, "projection", *SEEDS),
 )
 def main(tracker: Tracker, options: Options) -> None:
     """Every level in turn, under one run with the best scores on it."""
     outcomes = []
-    for name, level in (("easy", easy), ("medium", medium)):
+    own = replace(options, beta="auto")  # a number is the BetaVAE's
+    levels = {"easy": (easy, own), "medium": (medium, own), "hard": (hard, options)}
+    for name, (level, given) in levels.items():
         with tracker.group(name) as group:
-            outcomes.append(level(group, options))
+            outcomes.append(level(group, given))
             group.summary(outcomes[-1:])
     tracker.summary(outcomes)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from entrypoints.audit import audit
 from entrypoints.cluster import cluster_all
 from entrypoints.compare import compare
 from entrypoints.features import features
 from entrypoints.lyrics import fuse, lyrics
-from entrypoints.options import CONV, LYRICS, SEEDS, TRAINING, Options, entry_point
+from entrypoints.options import CONV, DATA, LYRICS, SEEDS, TRAINING, Options, entry_point
 from entrypoints.train import train
 from entrypoints.visualize import figures
 from genre_vae.comparison import ALGORITHMS
@@ -27,10 +28,11 @@ def embeddings(tracker: Tracker, options: Options) -> dict[str, StageRun]:
     """The level's representations by model; without lyrics, the three of audio alone."""
     source = features(tracker, options)
     words = lyrics(tracker, options, source)  # first: what is wrong with a file shows at once
+    audited = audit(tracker, options, source, words)
     found = {model: train(tracker, options, source, model) for model in ("pca", "vae", "conv_vae")}
     if words is not None:
         for model in ("vae", "conv_vae"):
-            found[f"{model}_lyrics"] = fuse(tracker, options, found[model], model, words)
+            found[f"{model}_lyrics"] = fuse(tracker, options, found[model], words, audited)
     return found
 
 
@@ -43,7 +45,7 @@ def medium(tracker: Tracker, options: Options) -> Outcome:
 
 
 @entry_point(
-    *("data", "n_clusters", "eps", *LYRICS, "lyrics_weight", *TRAINING, *CONV, *SEEDS),
+    *(*DATA, "n_clusters", "eps", *LYRICS, "lyrics_weight", *TRAINING, *CONV, *SEEDS),
 )
 def main(tracker: Tracker, options: Options) -> None:
     """Medium level: PCA, VAE and ConvVAE, alone and with lyrics, each with three clusterers."""

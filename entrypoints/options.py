@@ -37,10 +37,18 @@ class Options:
     lyrics_dim: int = 32
     lyrics_missing: str = "zero"
     lyrics_weight: float = 1.0
+    faults: str = "keep"
+    run: str = "auto"
+    projection: str = "tsne"
+    condition: str = "encoder+decoder"
+    condition_on: str = "genre"
+    encode_as: str = "genre"
+    condition_dim: int = 8
+    betas: str = "0.1,0.5,1,2,4,8"
     mel_view: str = "windows"
     widths: str = "16,32,64"
     latent_dim: str = "auto"
-    beta: float = 1.0
+    beta: str = "auto"
     epochs: str = "auto"
     patience: str = "auto"
     batch_size: str = "auto"
@@ -62,7 +70,7 @@ class Options:
 
     def of(self, model: str) -> dict[str, Any]:
         """The training options of a model, with its own defaults where they say ``auto``."""
-        defaults = DENSE | (CONVOLUTIONAL if model == "conv_vae" else {})
+        defaults = DENSE | DEFAULTS.get(model, {})
         given = {name: getattr(self, name) for name in defaults}
         return {
             name: defaults[name] if value == "auto" else type(defaults[name])(value)
@@ -99,13 +107,11 @@ DENSE: dict[str, Any] = {
     "patience": 50,
     "batch_size": 32,
     "lr": 1e-3,
+    "beta": 1.0,
 }
-CONVOLUTIONAL: dict[str, Any] = {
-    "latent_dim": 32,
-    "epochs": 60,
-    "patience": 20,
-    "batch_size": 16,
-    "lr": 2e-3,
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "conv_vae": {"latent_dim": 32, "epochs": 60, "patience": 20, "batch_size": 16, "lr": 2e-3},
+    "betavae": {"beta": 4.0},
 }
 
 
@@ -147,13 +153,28 @@ class _Finite(click.FloatRange):
 
 
 class _AutoFloat(click.ParamType[str]):
-    """``auto`` or a positive number; stays text, as MLproject has it."""
+    """``auto`` or a number in a range; stays text, as MLproject has it."""
 
     name = "auto|number"
 
+    def __init__(self, numbers: _Finite) -> None:
+        self.numbers = numbers
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         if value != "auto":
-            _ABOVE_ZERO.convert(value, param, ctx)
+            self.numbers.convert(value, param, ctx)
+        return str(value)
+
+
+class _Floats(click.ParamType[str]):
+    """Two different numbers or more between commas, 0 or above; stays text."""
+
+    name = "a,b,..."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        numbers = {_FROM_ZERO.convert(part, param, ctx) for part in str(value).split(",")}
+        if len(numbers) < 2:
+            self.fail(f"{value!r} is not two numbers or more, as in 1,4", param, ctx)
         return str(value)
 
 
@@ -169,9 +190,10 @@ class _Widths(click.ParamType[str]):
         return str(value)
 
 
-MODEL_NAMES = ("pca", "autoencoder", "vae", "conv_vae")
-LEVELS = ("easy", "medium")
+MODEL_NAMES = ("pca", "spectral", "autoencoder", "vae", "betavae", "conv_vae", "cvae")
+LEVELS = ("easy", "medium", "hard")
 _ABOVE_ZERO = _Finite(0, min_open=True, max=1e6)
+_FROM_ZERO = _Finite(0, max=1e6)
 _KINDS: dict[str, tuple[Any, str]] = {
     "data": (
         str,
@@ -182,7 +204,7 @@ _KINDS: dict[str, tuple[Any, str]] = {
     "level": (click.Choice(LEVELS), "Whose table or figures."),
     "algorithm": (click.Choice(["k-means", "agglomerative", "DBSCAN"]), "The clusterer."),
     "n_clusters": (_AutoInt(2), "Number of clusters; 'auto': as many as there are genres."),
-    "eps": (_AutoFloat(), "DBSCAN's radius; 'auto': the knee of the k-distance curve."),
+    "eps": (_AutoFloat(_ABOVE_ZERO), "DBSCAN's radius; 'auto': the knee of the k-distance curve."),
     "lyrics": (
         str,
         "A CSV or JSON file; 'control' (meaningless words, the honest null), 'themes' (words from "
@@ -201,18 +223,42 @@ _KINDS: dict[str, tuple[Any, str]] = {
         click.Choice(["zero", "mean", "drop", "genre_mean"]),
         "What a track without words gets; genre_mean uses the genre.",
     ),
-    "lyrics_weight": (_Finite(0, 1e6), "Weight of the lyrics beside the audio's 1."),
+    "lyrics_weight": (_FROM_ZERO, "Weight of the lyrics beside the audio's 1."),
+    "faults": (
+        click.Choice(["keep", "drop"]),
+        "GTZAN's 70 faulty clips (Kereliuk et al., 2015): kept, or dropped at the door.",
+    ),
+    "run": (str, "A run's id in the tracking store, or its beginning; 'auto': what the level has."),
+    "projection": (click.Choice(["tsne", "umap"]), "What draws maps; umap is an extra."),
+    "condition": (
+        click.Choice(["encoder+decoder", "decoder"]),
+        "Whether a CVAE's encoder is told the genre as well as its decoder.",
+    ),
+    "condition_on": (
+        click.Choice(["genre", "clusters"]),
+        "What a CVAE is told: the genre, or the k-means cluster of its input (no label needed).",
+    ),
+    "encode_as": (
+        click.Choice(["genre", "unknown"]),
+        "Whether a CVAE makes its codes with the genre, or as of an unknown one.",
+    ),
+    "condition_dim": (_Whole(1, 1024), "Dimensions of the embedding of what a CVAE is told."),
     "mel_view": (click.Choice(["windows", "first"]), "Mel input: ten windows, or the first only."),
     "widths": (_Widths(), "Channels of the ConvVAE's three convolutions."),
     "latent_dim": (_AutoInt(1), "Dimensions of the embedding; 'auto': 16, ConvVAE 32."),
-    "beta": (_Finite(0, 1e6), "Weight of the KL term in the objective."),
+    "beta": (
+        _AutoFloat(_FROM_ZERO),
+        "Weight of the KL term in the objective; 'auto': 1, BetaVAE 4. In hard and main a number "
+        "is for the BetaVAE alone.",
+    ),
+    "betas": (_Floats(), "The weights of the KL term to try."),
     "epochs": (_AutoInt(1), "Passes over the tracks, at most; 'auto': 500, ConvVAE 60."),
     "patience": (
         _AutoInt(1),
         "Epochs without a lower validation loss before stopping; 'auto': 50, ConvVAE 20.",
     ),
     "batch_size": (_AutoInt(1), "Tracks in a training step; 'auto': 32, ConvVAE 16."),
-    "lr": (_AutoFloat(), "Learning rate of Adam; 'auto': 0.001, ConvVAE 0.002."),
+    "lr": (_AutoFloat(_ABOVE_ZERO), "Learning rate of Adam; 'auto': 0.001, ConvVAE 0.002."),
     "seeds": (_Whole(1, 1000), "Members trained and clustered; intervals are over them."),
     "seed": (_Whole(0, 1_000_000_000), "The first member's seed; the next have the numbers after."),
     "device": (click.Choice(["auto", "cpu", "cuda", "mps"]), "Where models train."),
@@ -246,6 +292,8 @@ def _refuse(message: str) -> NoReturn:
 
 TRAINING = ("latent_dim", "beta", "epochs", "patience", "batch_size", "lr")
 SEEDS = ("seeds", "seed", "device", "workers")
+DATA = ("data", "faults")
+CONDITION = ("condition", "condition_on", "encode_as")
 CONV = ("mel_view", "widths")
 LYRICS = (
     *("lyrics", "lyrics_id", "lyrics_text", "lyrics_match"),

@@ -1,4 +1,4 @@
-"""Features -> an embedding: PCA, or a model trained once per seed."""
+"""Features -> an embedding: a baseline, or a model trained once per seed."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from entrypoints.features import features
-from entrypoints.options import CONV, SEEDS, TRAINING, Options, entry_point
-from genre_vae.records import FeatureSet
+from entrypoints.options import CONDITION, CONV, DATA, SEEDS, TRAINING, Options, entry_point
+from genre_vae.conditioning import label_use
+from genre_vae.records import FeatureSet, InputError, LabelUse, known_genres
 
 if TYPE_CHECKING:
     from genre_vae import training
@@ -19,21 +20,31 @@ if TYPE_CHECKING:
 def train(tracker: Tracker, options: Options, source: StageRun, model: str) -> StageRun:
     """The embedding that `model` makes of its input, as a stage.
 
-    The input is the MFCC statistics, and the mel windows for the ConvVAE. Its folder holds
-    ``Z_<model>.npy`` and ``<model>_best.pth`` of the first seed at the top, and those of every
-    further seed in ``seed_<number>``.
+    The input is the MFCC statistics, and the mel windows for the ConvVAE and the direct spectral
+    baseline. Its folder holds ``Z_<model>.npy`` and ``<model>_best.pth`` of the first seed at the
+    top, and those of every further seed in ``seed_<number>``. Its tag ``model`` is `row_of` the
+    table, its tag ``output`` the file's name.
     """
-    if model == "pca":
-        return _pca(tracker, options, source)
+    if model in ("pca", "spectral"):
+        return _baseline(tracker, options, source, model)
 
     config: dict[str, Any] = {"model": model, **options.of(model)}
-    if model != "autoencoder":  # which has no KL to weigh
-        config["beta"] = options.beta
-    name = "mfcc"
+    if model == "autoencoder":  # which has no KL to weigh
+        del config["beta"]
+    n_clusters = None
+    if model == "cvae":
+        config |= {name: getattr(options, name) for name in (*CONDITION, "condition_dim")}
+        n_clusters = options.n_clusters if options.condition_on == "clusters" else None
     if model == "conv_vae":
         config["widths"] = tuple(map(int, options.widths.split(",")))
-        name = "mel" if options.mel_view == "windows" else "mel, first window"
+    name = _input_name(model, options)
     logged = config | {"input": name, "seed": options.seed, "seeds": options.seeds}
+    if n_clusters is not None:
+        logged["n_clusters"] = n_clusters
+    use = LabelUse.NONE
+    if model == "cvae":
+        use = label_use(**{name: config[name] for name in CONDITION})
+    row = row_of(model, options)
 
     def compute(record: Recorder) -> None:
         import numpy as np
@@ -44,6 +55,8 @@ def train(tracker: Tracker, options: Options, source: StageRun, model: str) -> S
 
         data = _input(source, name)
         base = training.TrainConfig(**config, device=options.torch_device)
+        if n_clusters is not None:
+            base = replace(base, n_clusters=how_many(n_clusters, data, options.seed))
         seeds = range(options.seed, options.seed + options.seeds)
         # One thread a member: small models gain nothing from more, and it is bit-identical. The
         # ConvVAE leaves the interpreter for most of its time, so its members run side by side.
@@ -98,34 +111,76 @@ def train(tracker: Tracker, options: Options, source: StageRun, model: str) -> S
 
     return tracker.stage(
         "train",
-        title=f"{model}({name}), {options.seeds} seed{'s' * (options.seeds > 1)}",
+        title=f"{row}({name}), {options.seeds} seed{'s' * (options.seeds > 1)}",
         dataset=source.dataset,
         config=logged | {"device": options.device},
         inputs=[source],
-        tags={"model": model, "label_use": "none"},
+        tags={"model": row, "output": latents(model), "label_use": use},
         compute=compute,
     )
 
 
-def _pca(tracker: Tracker, options: Options, source: StageRun) -> StageRun:
-    latent_dim = options.of("pca")["latent_dim"]
+def _baseline(tracker: Tracker, options: Options, source: StageRun, model: str) -> StageRun:
+    name = _input_name(model, options)
+    config: dict[str, Any] = {"model": model, "input": name, "seeds": 1}
+    if model == "pca":
+        config["latent_dim"] = options.of("pca")["latent_dim"]
 
     def compute(record: Recorder) -> None:
-        from genre_vae.baselines import pca
+        from genre_vae import baselines
 
-        embedding = pca(FeatureSet.load(source.folder, "mfcc"), n_components=latent_dim)
-        embedding.save(record.folder, latents("pca"))
+        data = _input(source, name)
+        if model == "pca":
+            embedding = baselines.pca(data, n_components=config["latent_dim"])
+        else:
+            embedding = baselines.raw(data)
+        embedding.save(record.folder, latents(model))
         record.metrics({"components": embedding.values.shape[1]})
 
     return tracker.stage(
         "train",
-        title="pca(mfcc)",
+        title=f"{model}({name})",
         dataset=source.dataset,
-        config={"model": "pca", "latent_dim": latent_dim, "seeds": 1},
+        config=config,
         inputs=[source],
-        tags={"model": "pca", "label_use": "none"},
+        tags={"model": model, "output": latents(model), "label_use": LabelUse.NONE},
         compute=compute,
     )
+
+
+def row_of(model: str, options: Options) -> str:
+    """The name of a model's row in the tables: a CVAE's says what it is told and when."""
+    if model != "cvae":
+        return model
+    if options.condition_on == "clusters":
+        return "cvae_clusters"
+    if options.condition == "decoder":
+        return "cvae_decoder"
+    return "cvae_unknown" if options.encode_as == "unknown" else "cvae"
+
+
+def how_many(n_clusters: str, features: FeatureSet, seed: int) -> int:
+    """The number of clusters that ``--n_clusters`` means: one for each genre, or where those are
+    not known, as many as `clustering.choose_n_clusters` finds."""
+    if n_clusters != "auto":
+        return int(n_clusters)
+    if features.has_labels:
+        genres = len(known_genres(features.labels))
+        if genres >= len(features):
+            raise InputError(
+                f"{features.name}: {len(features)} tracks in {genres} genres cannot be clustered "
+                "by genre; with lyrics_missing=drop only tracks with words are left"
+            )
+        return genres
+    from genre_vae.clustering import choose_n_clusters
+
+    return choose_n_clusters(features.values, seed=seed)
+
+
+def _input_name(model: str, options: Options) -> str:
+    if model not in ("conv_vae", "spectral"):
+        return "mfcc"
+    return "mel" if options.mel_view == "windows" else "mel, first window"
 
 
 def _input(source: StageRun, name: str) -> FeatureSet:
@@ -141,13 +196,14 @@ def latents(model: str) -> str:
     return f"Z_{model.replace('conv_vae', 'conv')}"
 
 
-def members(embedding: StageRun, model: str) -> list[FeatureSet]:
-    """The embeddings that a stage made, one per seed (one altogether for PCA)."""
+def members(embedding: StageRun) -> list[FeatureSet]:
+    """The embeddings that a stage made, one per seed (one where no seed plays a part)."""
     folders = sorted(embedding.folder.glob("seed_*"), key=lambda path: int(path.name[5:]))
-    return [FeatureSet.load(folder, latents(model)) for folder in [embedding.folder, *folders]]
+    stem = embedding.tags["output"]
+    return [FeatureSet.load(folder, stem) for folder in [embedding.folder, *folders]]
 
 
-@entry_point("data", "model", *TRAINING, *CONV, *SEEDS)
+@entry_point(*DATA, "model", "n_clusters", *TRAINING, *CONDITION, "condition_dim", *CONV, *SEEDS)
 def main(tracker: Tracker, options: Options) -> None:
     """Train a model on a collection's features and embed the collection with it.
 

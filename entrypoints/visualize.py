@@ -2,59 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from entrypoints.cluster import cluster_all
-from entrypoints.options import CONV, LYRICS, SEEDS, TRAINING, Options, entry_point
-from entrypoints.train import latents
-from genre_vae.records import Assignment, FeatureSet
+from entrypoints.cluster import TITLES, assignment_of, cluster, cluster_all
+from entrypoints.features import features
+from entrypoints.options import CONV, DATA, LYRICS, SEEDS, TRAINING, Options, entry_point
+from genre_vae.records import FeatureSet, InputError, known_genres
 
 if TYPE_CHECKING:
+    from genre_vae.figures import Reconstructed
     from genre_vae.tracking import Recorder, StageRun, Tracker
+    from genre_vae.training import Fitted
+
+RECONSTRUCTED = 4  # tracks in the figure of reconstructions
 
 
 def visualize(
-    tracker: Tracker,
-    options: Options,
-    embedding: StageRun,
-    clustering: StageRun,
-    *,
-    model: str,
-    name: str,
+    tracker: Tracker, options: Options, embedding: StageRun, clustering: StageRun, name: str
 ) -> StageRun:
-    """The t-SNE map of an embedding's first member, as the stage that writes ``<name>.png``."""
+    """The map of an embedding's first member, as the stage that writes ``<name>.png``."""
 
     def compute(record: Recorder) -> None:
-        import pandas as pd
-
-        from genre_vae import figures
-
-        z = FeatureSet.load(embedding.folder, latents(model))
-        assignment = Assignment.load(clustering.folder)
-        scores = pd.read_csv(clustering.folder / "members.csv").iloc[0]
-        shown = ["silhouette"]
-        if z.has_labels:
-            shown += ["ami", "ari"]
-        members = len(assignment.clusters)
-        which = f"seed {scores['seed']:.0f}" + f", one of {members}" * (members > 1)
-        subtitle = f"{which}: " + ", ".join(f"{m} {scores[m]:.2f}" for m in shown)
-        if z.has_labels:
-            subtitle += f", nmi {scores['nmi']:.2f} (by chance {scores['nmi_chance']:.2f})"
-        figure = figures.tsne_map(
-            z,
-            assignment.clusters[0],
-            title=f"{assignment.name}, {embedding.dataset.name}",
-            subtitle=subtitle,
-            seed=options.seed,
-        )
-        record.figure(f"{name}.png", figure)
+        _map(record, options, embedding, clustering, name)
 
     return tracker.stage(
         "visualize",
         title=f"{name}.png",
         dataset=embedding.dataset,
-        config={"name": name, "model": model, "seed": options.seed},
+        config={"name": name, "projection": options.projection, "seed": options.seed},
         inputs=[embedding, clustering],
         compute=compute,
     )
@@ -69,31 +46,154 @@ def figures(
 ) -> list[StageRun]:
     """The maps of a level, model -> file name, each with its k-means clusters."""
     return [
-        visualize(
-            tracker,
-            options,
-            embeddings[model],
-            clusterings[model, "k-means"],
-            model=model,
-            name=name,
-        )
+        visualize(tracker, options, embeddings[model], clusterings[model, "k-means"], name)
         for model, name in names.items()
         if model in embeddings
     ]
 
 
+def draw(
+    tracker: Tracker,
+    options: Options,
+    source: StageRun,
+    embedding: StageRun,
+    clustering: StageRun,
+    *,
+    beside: Sequence[StageRun] = (),
+) -> StageRun:
+    """The Hard level's figures of any embedding, as a stage: ``hard_task_latent_space.png``,
+    ``hard_task_cluster_distribution.png`` where genres are known, and where the embedding is a
+    trained model's ``hard_task_reconstructions.png``, with those of the models `beside`."""
+    trained = [stage for stage in (embedding, *beside) if _checkpoint(stage) is not None]
+
+    def compute(record: Recorder) -> None:
+        from genre_vae import figures, training
+
+        _map(record, options, embedding, clustering, "hard_task_latent_space")
+        assignment = assignment_of(clustering)
+        title = f"{assignment.name}, {embedding.dataset.name}"
+        if known_genres(assignment.labels):
+            figure = figures.cluster_distribution(
+                assignment.labels,
+                assignment.clusters[0],
+                title=title,
+                subtitle=_scores(clustering, labelled=True),
+            )
+            record.figure("hard_task_cluster_distribution.png", figure)
+        blocks = []
+        for stage in trained:
+            path = _checkpoint(stage)
+            assert path is not None, "only those with one are kept"
+            fitted = training.load(path)
+            mel = len(fitted.shape) > 1
+            features = FeatureSet.load(source.folder, "mel" if mel else "mfcc", mmap=mel)
+            blocks.append(_reconstructed(fitted, features, TITLES[stage.tags["model"]]))
+        if blocks:
+            figure = figures.reconstructions(
+                blocks, title=f"Tracks held out of the training, {embedding.dataset.name}"
+            )
+            record.figure("hard_task_reconstructions.png", figure)
+
+    return tracker.stage(
+        "visualize",
+        title=f"hard_task figures of {TITLES[embedding.tags['model']]}",
+        dataset=embedding.dataset,
+        config={"projection": options.projection, "seed": options.seed},
+        inputs=[source, embedding, clustering, *trained],
+        compute=compute,
+    )
+
+
+def _map(
+    record: Recorder, options: Options, embedding: StageRun, clustering: StageRun, name: str
+) -> None:
+    from genre_vae import figures
+
+    z = FeatureSet.load(embedding.folder, embedding.tags["output"])
+    assignment = assignment_of(clustering)
+    figure = figures.latent_map(
+        z,
+        assignment.clusters[0],
+        title=f"{assignment.name}, {embedding.dataset.name}",
+        subtitle=_scores(clustering, labelled=z.has_labels),
+        seed=options.seed,
+        projection=options.projection,
+    )
+    record.figure(f"{name}.png", figure)
+
+
+def _scores(clustering: StageRun, *, labelled: bool) -> str:
+    """How the first member scored, in a line."""
+    import pandas as pd
+
+    table = pd.read_csv(clustering.folder / "members.csv")
+    scores = table.iloc[0]
+    shown = ["silhouette", *(["ami", "ari"] if labelled else [])]
+    which = f"seed {scores['seed']:.0f}" + f", one of {len(table)}" * (len(table) > 1)
+    text = f"{which}: " + ", ".join(f"{metric} {scores[metric]:.2f}" for metric in shown)
+    if labelled:
+        text += f", nmi {scores['nmi']:.2f} (by chance {scores['nmi_chance']:.2f})"
+    return text
+
+
+def _checkpoint(embedding: StageRun) -> Path | None:
+    """The weights of the first member, or None where nothing was trained."""
+    return next(embedding.folder.glob("*_best.pth"), None)
+
+
+def _reconstructed(fitted: Fitted, features: FeatureSet, model: str) -> Reconstructed:
+    """Held-out tracks, each of another genre where there are genres, and what comes back."""
+    from genre_vae import figures, training
+
+    config = fitted.config
+    held_out = ~training.split(features.ids, val_fraction=config.val_fraction, seed=config.seed)
+    chosen: dict[str, str] = {}
+    for track_id, genre in sorted(
+        zip(features.ids[held_out].tolist(), features.labels[held_out].tolist(), strict=True)
+    ):
+        chosen.setdefault(genre or track_id, track_id)
+    tracks = features.select(list(chosen.values())[:RECONSTRUCTED])
+    back = training.reconstruct(fitted, tracks)
+    names = [track_id.rpartition("/")[2] for track_id in tracks.ids.tolist()]
+    if len(fitted.shape) > 1:
+        middle = tracks.values.shape[1] // 2
+        return figures.Reconstructed(
+            *(model, names, tracks.values[:, middle, 0], back.values[:, middle, 0], "dB"),
+            "log-mel spectrogram, mel bands over 3 s from the middle of the clip",
+        )
+    scaled, again = (fitted.scaler.transform(one.values) for one in (tracks, back))
+    shape = (len(names), 2, -1)
+    return figures.Reconstructed(
+        *(model, names, scaled.reshape(shape), again.reshape(shape), "sd"),
+        "MFCC statistics, coefficient by coefficient, standardised",
+        ("mean", "sd"),
+    )
+
+
 @entry_point(
-    *("data", "level", "n_clusters", "eps"),
-    *(*LYRICS, "lyrics_weight", *TRAINING, *CONV, *SEEDS),
+    *(*DATA, "level", "run", "projection", "n_clusters"),
+    *(*LYRICS, "lyrics_weight", *TRAINING, "condition_dim", *CONV, *SEEDS),
 )
 def main(tracker: Tracker, options: Options) -> None:
-    """Draw the figures of a level. What is not there yet, models and clusters, is made first."""
-    from entrypoints import easy, medium
+    """Draw the figures of a level, or the Hard level's of one run that made an embedding.
 
-    level = {"easy": easy, "medium": medium}[options.level]
-    found = level.embeddings(tracker, options)
-    clusterings = cluster_all(tracker, options, found, ["k-means"])
-    figures(tracker, options, level.FIGURES, found, clusterings)
+    What is not there yet, models and clusters, is made first.
+    """
+    from entrypoints import easy, hard, medium
+
+    if options.run != "auto":
+        source = features(tracker, options)
+        embedding = tracker.finished(options.run, source.dataset)
+        if "model" not in embedding.tags or embedding.stage == "cluster":
+            raise InputError(f"run {options.run}: made no embedding; those of train and fuse do")
+        draw(tracker, options, source, embedding, cluster(tracker, options, embedding))
+    elif options.level == "hard":
+        hard.hard(tracker, options)
+    else:
+        level = {"easy": easy, "medium": medium}[options.level]
+        found = level.embeddings(tracker, options)
+        clusterings = cluster_all(tracker, options, found, ["k-means"])
+        figures(tracker, options, level.FIGURES, found, clusterings)
 
 
 if __name__ == "__main__":

@@ -187,3 +187,9 @@ def extract_catalog(
         FeatureSet("mel", ids, mel, labels),
         skipped[["track_id", "genre", "reason"]].reset_index(drop=True),
     )
+
+
+def mean_spectrum(mel: FeatureSet) -> FeatureSet:
+    """The mean over a clip's windows and frames: (n, w, 1, mel, t) -> (n, mel), in dB."""
+    means = [row.mean(axis=(0, 1, 3), dtype=np.float32) for row in mel.values]
+    return mel.derive(f"mean {mel.name}", np.stack(means))

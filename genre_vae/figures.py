@@ -7,10 +7,11 @@ has a marker of its own as well.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -19,13 +20,21 @@ from scipy.optimize import linear_sum_assignment
 from threadpoolctl import threadpool_limits
 
 from genre_vae.metrics import contingency
-from genre_vae.records import FeatureSet, FloatArray, IntArray, StrArray, known_genres
+from genre_vae.records import (
+    FeatureSet,
+    FloatArray,
+    InputError,
+    IntArray,
+    StrArray,
+    known_genres,
+)
 
 COLORS = (
     *("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8C6D1F", "#332288"),
     *("#AA4499", "#444444"),
 )
 MARKERS = "osD^vP*X<>"
+PROJECTIONS = {"tsne": "t-SNE", "umap": "UMAP"}
 NOISE_COLOR = "#BBBBBB"
 NO_STYLE = 10_000  # of noise and of tracks without a genre
 
@@ -47,7 +56,7 @@ def tsne(values: npt.NDArray[np.floating], *, seed: int) -> tuple[FloatArray, fl
         In [0, 1]: how far the neighbours on the map are neighbours in the values (Venna & Kaski,
         2001), for up to 5 neighbours.
     """
-    from sklearn.manifold import TSNE, trustworthiness
+    from sklearn.manifold import TSNE
 
     n = len(values)
     flat = np.asarray(values, dtype=np.float32).reshape(n, -1)
@@ -59,14 +68,45 @@ def tsne(values: npt.NDArray[np.floating], *, seed: int) -> tuple[FloatArray, fl
         points = TSNE(
             init="pca" if flat.shape[1] > 1 else "random", perplexity=perplexity, random_state=seed
         ).fit_transform(flat)
-    neighbours = max(1, min(5, n // 2 - 1))
-    return points, float(trustworthiness(flat, points, n_neighbors=neighbours))
+    return points, _trust(flat, points)
 
 
-def tsne_map(
-    features: FeatureSet, clusters: IntArray, *, title: str, subtitle: str, seed: int
+def umap(values: npt.NDArray[np.floating], *, seed: int) -> tuple[FloatArray, float]:
+    """As `tsne`, by UMAP (McInnes, Healy & Melville, 2018), which is an extra.
+
+    Raises
+    ------
+    InputError
+        If it is not installed.
+    """
+    try:
+        from umap import UMAP
+    except ImportError as error:
+        install = "pip install 'genre-vae[umap]'"
+        raise InputError(f"projection=umap needs umap-learn: {install}") from error
+    flat = np.asarray(values, dtype=np.float32).reshape(len(values), -1)
+    mapper = UMAP(n_neighbors=min(15, len(flat) - 1), random_state=seed, n_jobs=1)
+    points = np.asarray(mapper.fit_transform(flat), dtype=np.float32)
+    return points, _trust(flat, points)
+
+
+def _trust(flat: FloatArray, points: FloatArray) -> float:
+    from sklearn.manifold import trustworthiness
+
+    neighbours = max(1, min(5, len(flat) // 2 - 1))
+    return float(trustworthiness(flat, points, n_neighbors=neighbours))
+
+
+def latent_map(
+    features: FeatureSet,
+    clusters: IntArray,
+    *,
+    title: str,
+    subtitle: str,
+    seed: int,
+    projection: str = "tsne",
 ) -> Figure:
-    """Clusters and true genres side by side on one t-SNE map of an embedding.
+    """Clusters and true genres side by side on one map of an embedding.
 
     Parameters
     ----------
@@ -78,8 +118,10 @@ def tsne_map(
         What was mapped, and how it scored.
     seed
         Of the map.
+    projection
+        ``tsne`` or ``umap``.
     """
-    points, trust = tsne(features.values, seed=seed)
+    points, trust = {"tsne": tsne, "umap": umap}[projection](features.values, seed=seed)
     panels = 2 if features.has_labels else 1
     margins = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.08)
     figure = Figure(figsize=(7 * panels, 6.4), layout=margins)
@@ -104,7 +146,7 @@ def tsne_map(
         _scatter(axes[1], points, features.labels, list(own), named, own)
         axes[1].set_title(f"{len(genres)} true genres", fontsize=11)
     axes[0].set_xlabel(
-        f"t-SNE of {_plain(features.name, 80)}, {len(features)} tracks, "
+        f"{PROJECTIONS[projection]} of {_plain(features.name, 80)}, {len(features)} tracks, "
         f"trustworthiness {trust:.2f}: near means similar, far and size mean little",
         fontsize=8,
         loc="left",
@@ -219,4 +261,198 @@ def loss_curves(histories: Mapping[int, Sequence[tuple[float, ...]]], *, title: 
     axes.grid(alpha=0.2, which="both")
     if len(histories) <= len(COLORS):
         axes.legend(title="solid validation, dotted training", fontsize=8, title_fontsize=8)
+    return figure
+
+
+def cluster_distribution(
+    labels: StrArray, clusters: IntArray, *, title: str, subtitle: str
+) -> Figure:
+    """Where the tracks of each genre went: a row per genre, shaded by its share, counts in it.
+
+    Parameters
+    ----------
+    labels : (n,)
+        Tracks without a genre (``""``) are left out.
+    clusters : (n,)
+        In the order that puts as many tracks as possible on the diagonal; noise (-1) comes last.
+    title, subtitle
+        What was clustered, and how it scored.
+    """
+    known = labels != ""
+    genres, numbers = known_genres(labels), np.unique(clusters[known])
+    counts = contingency(labels[known], clusters[known])
+    inside = np.flatnonzero(numbers >= 0)
+    rows, columns = linear_sum_assignment(counts[:, inside], maximize=True)
+    matched = [int(inside[column]) for _, column in sorted(zip(rows, columns, strict=True))]
+    rest = [column for column in range(len(numbers)) if column not in matched]
+    order = [*matched, *sorted(rest, key=lambda column: numbers[column] < 0)]
+    counts = counts[:, order]
+    share = counts / counts.sum(axis=1, keepdims=True)
+
+    size = 0.52 * np.array([len(order), len(genres)])
+    figure = Figure(figsize=(4.2 + size[0], 2.6 + size[1]), layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    for (row, column), count in np.ndenumerate(counts):
+        if count:
+            color = "white" if share[row, column] > 0.55 else "#222222"
+            axes.text(column, row, str(count), ha="center", va="center", color=color, fontsize=9)
+    sizes = counts.sum(axis=0)
+    names = ["noise" if numbers[column] < 0 else str(numbers[column]) for column in order]
+    axes.set_xticks(
+        range(len(order)), [f"{n}\n({s})" for n, s in zip(names, sizes, strict=True)], fontsize=9
+    )
+    totals = counts.sum(axis=1)
+    axes.set_yticks(
+        range(len(genres)),
+        [f"{_plain(genre)} ({total})" for genre, total in zip(genres, totals, strict=True)],
+        fontsize=9,
+    )
+    axes.set_xlabel("cluster (tracks), in the order that fits the genres best")
+    axes.set_ylabel("true genre (tracks)")
+    axes.set_title(f"{_plain(title, 80)}\n", fontsize=13, fontweight="bold")
+    axes.text(
+        *(0.5, 1.02, subtitle), transform=axes.transAxes, ha="center", fontsize=9, color="#444444"
+    )
+    figure.colorbar(image, ax=axes, label="share of the genre's tracks", shrink=0.8)
+    return figure
+
+
+class Reconstructed(NamedTuple):
+    """Examples and what a model made of them: ``original`` and ``reconstruction`` (k, height,
+    width) each, in one unit that ``unit`` names; ``model`` made it, ``names`` (k) are the tracks,
+    ``rows`` what the vertical axis says at its ticks (none: it is not said)."""
+
+    model: str
+    names: Sequence[str]
+    original: FloatArray
+    reconstruction: FloatArray
+    unit: str
+    axis: str
+    rows: Sequence[str] = ()
+
+
+def reconstructions(blocks: Sequence[Reconstructed], *, title: str) -> Figure:
+    """Originals, reconstructions and errors, a column per track and three rows per model."""
+    columns = max(len(block.names) for block in blocks)
+    heights = [0.62 if block.rows else 1.25 for block in blocks]
+    figure = Figure(
+        figsize=(1.6 + 3.1 * columns, 1.0 + sum(3.3 * h + 0.8 for h in heights)),
+        layout="constrained",
+    )
+    figure.suptitle(_plain(title, 100), fontsize=14, fontweight="bold")
+    parts = figure.subfigures(len(blocks), 1, height_ratios=heights, squeeze=False)
+    for part, block in zip(parts[:, 0], blocks, strict=True):
+        error = block.reconstruction - block.original
+        rmse = np.sqrt((error**2).mean(axis=(1, 2)))
+        low, high = (float(f(block.original)) for f in (np.min, np.max))
+        worst = float(np.abs(error).max())
+        part.suptitle(f"{block.model}: {block.axis}", fontsize=11, color="#444444")
+        grid = part.subplots(3, columns, squeeze=False)
+        shown = {
+            "original": (block.original, "magma", low, high),
+            "reconstruction": (block.reconstruction, "magma", low, high),
+            "error": (error, "RdBu_r", -worst, worst),
+        }
+        for line, (name, (images, cmap, least, most)) in zip(grid, shown.items(), strict=True):
+            for column, axes in enumerate(line):
+                axes.set_xticks([])
+                axes.set_yticks([])
+                if column >= len(block.names):
+                    axes.set_axis_off()
+                    continue
+                image = axes.imshow(
+                    images[column], origin="lower", aspect="auto", cmap=cmap, vmin=least, vmax=most
+                )
+                if name == "original":
+                    axes.set_title(_plain(block.names[column], 34), fontsize=9)
+                if name == "error":
+                    axes.set_xlabel(f"RMSE {rmse[column]:.2f} {block.unit}", fontsize=8)
+            line[0].set_ylabel(name, fontsize=9)
+            if block.rows:
+                line[0].set_yticks(range(len(block.rows)), block.rows, fontsize=7)
+            part.colorbar(image, ax=line[len(block.names) - 1], label=block.unit, pad=0.02)
+    return figure
+
+
+def comparison_chart(frame: pd.DataFrame, *, metric: str, title: str) -> Figure:
+    """A table's rows as points with their intervals, oracle rows below a line.
+
+    Parameters
+    ----------
+    frame
+        Of `comparison.table`: best first, oracles last.
+    metric
+        One of its columns, with ``<metric>_low`` and ``<metric>_high``.
+    title
+        What was compared.
+    """
+    figure = Figure(figsize=(9, 1.6 + 0.42 * len(frame)), layout="constrained")
+    axes = figure.subplots()
+    oracle = frame["rank"].isna().to_numpy()
+    places = np.arange(len(frame)) + 0.6 * oracle
+    for place, is_oracle, (_, row) in zip(places, oracle, frame.iterrows(), strict=True):
+        color = "#999999" if is_oracle else COLORS[0]
+        axes.plot(
+            [row[f"{metric}_low"], row[f"{metric}_high"]], [place] * 2, color=color, lw=2, alpha=0.6
+        )
+        axes.plot(row[metric], place, "D" if is_oracle else "o", color=color, ms=6)
+        axes.annotate(
+            f"{row[metric]:.2f}", (row[metric], place), (0, 6), textcoords="offset points",
+            fontsize=8, ha="center", color=color,
+        )  # fmt: skip
+    names = [
+        f"{row['method']}  ({row['label_use']})" if is_oracle else row["method"]
+        for is_oracle, (_, row) in zip(oracle, frame.iterrows(), strict=True)
+    ]
+    if oracle.any() and not oracle.all():
+        line = places[oracle][0] - 0.8
+        axes.axhline(line, color="#999999", lw=0.8, ls="--")
+        axes.text(
+            *(1.0, line, "oracles below: labels reached into them"),
+            transform=axes.get_yaxis_transform(), fontsize=8, color="#777777", ha="right", va="top",
+        )  # fmt: skip
+    axes.axvline(0, color="#444444", lw=0.8)
+    axes.set_yticks(places, names, fontsize=9)
+    axes.set_ylim(places[-1] + 0.7, -0.8)
+    axes.set_xlabel(f"{metric}: mean and 95 % interval over seeds (0 is chance)")
+    axes.set_title(_plain(title, 90), fontsize=13, fontweight="bold", loc="left")
+    axes.grid(axis="x", alpha=0.2)
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    return figure
+
+
+def sweep_chart(frame: pd.DataFrame, *, title: str) -> Figure:
+    """What the weight of the KL term does: scores above, the two terms of the objective below.
+
+    Parameters
+    ----------
+    frame
+        One row per ``beta``, with ``ami`` and ``silhouette`` and their ends over seeds, and
+        ``val_reconstruction`` and ``val_kl``.
+    title
+        What was trained.
+    """
+    figure = Figure(figsize=(7.5, 6), layout="constrained")
+    scores, terms = figure.subplots(2, 1, sharex=True)
+    at = np.arange(len(frame))
+    for number, metric in enumerate(("ami", "silhouette")):
+        low, high = frame[f"{metric}_low"], frame[f"{metric}_high"]
+        scores.fill_between(at, low, high, color=COLORS[number], alpha=0.15, lw=0)
+        scores.plot(at, frame[metric], MARKERS[number] + "-", color=COLORS[number], label=metric)
+    scores.set_ylabel("score (band: 95 % over seeds)")
+    scores.legend(frameon=False)
+    names = {"val_reconstruction": "reconstruction error", "val_kl": "KL, not weighed"}
+    for number, (column, name) in enumerate(names.items()):
+        style = MARKERS[number] + "-"
+        terms.plot(at, frame[column], style, color=COLORS[4 + number], label=name)
+    terms.set_ylabel("held-out loss per track")
+    terms.set_xticks(at, [f"{beta:g}" for beta in frame["beta"]])
+    terms.set_xlabel("beta")
+    terms.legend(frameon=False)
+    for axes in (scores, terms):
+        axes.grid(alpha=0.2)
+    figure.suptitle(_plain(title, 80), fontsize=13, fontweight="bold")
     return figure

@@ -62,6 +62,27 @@ def accuracy(labels: StrArray, clusters: IntArray) -> float:
     return float(table[linear_sum_assignment(table, maximize=True)].sum() / len(labels))
 
 
+def adjusted_mutual_info(table: IntArray) -> float:
+    """AMI (Vinh, Epps & Bailey, 2010) of a contingency table (genres, clusters), as scikit-learn's
+    ``adjusted_mutual_info_score`` in a tenth of its time: resampling calls it thousands of times.
+
+    Empty rows and columns are no genres and clusters; nan with fewer than two of either.
+    """
+    from scipy.special import xlogy
+    from sklearn.metrics.cluster import expected_mutual_information
+
+    table = table[table.any(axis=1)][:, table.any(axis=0)]
+    if min(table.shape) < 2:
+        return float("nan")
+    n = int(table.sum())
+    of_genres, of_clusters = (
+        -xlogy(shares, shares).sum() for shares in (table.sum(axis=1) / n, table.sum(axis=0) / n)
+    )
+    mutual = xlogy(table / n, table / n).sum() + of_genres + of_clusters
+    expected = expected_mutual_information(table, n)
+    return float((mutual - expected) / ((of_genres + of_clusters) / 2 - expected))
+
+
 def nmi_chance(labels: StrArray, clusters: IntArray) -> float:
     """Expected NMI of a random deal with these genre and cluster sizes (exact)."""
     from scipy.special import xlogy

@@ -2,9 +2,10 @@
 
 Every model has ``encode(x) -> (mean, logvar)`` and ``decode(z)``; ``logvar`` is None where the
 code is not a distribution. Randomness is passed in: ``forward(x, noise)`` takes the standard
-normal sample of the reparameterisation trick, and without it decodes the mean.
+normal sample of the reparameterisation trick, and without it decodes the mean. So is what a
+conditional model is told of each example; the others pay no heed to it.
 
-Axes: ``b`` batch, ``d`` input dimensions, ``k`` latent dimensions.
+Axes: ``b`` batch, ``d`` input, ``k`` latent, ``e`` dimensions of a condition's embedding.
 """
 
 from __future__ import annotations
@@ -38,19 +39,22 @@ def _perceptron(*widths: int) -> nn.Sequential:
 class Coder(nn.Module):
     """What every model is to the loop: ``encode``, ``decode``, and both in ``forward``."""
 
-    def encode(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+    def encode(self, x: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """(b, ...) -> mean (b, k) and log variance (b, k) of the code, or None for the latter."""
         raise NotImplementedError
 
-    def decode(self, z: Tensor) -> Tensor:
+    def decode(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         """(b, k) -> (b, ...)."""
         raise NotImplementedError
 
-    def forward(self, x: Tensor, noise: Tensor | None = None) -> Output:
-        """`noise` (b, k), where given, moves the code within its variance."""
-        mean, logvar = self.encode(x)
+    def forward(
+        self, x: Tensor, noise: Tensor | None = None, condition: Tensor | None = None
+    ) -> Output:
+        """`noise` (b, k), where given, moves the code within its variance; `condition` (b,) holds
+        whole numbers."""
+        mean, logvar = self.encode(x, condition)
         z = mean if logvar is None or noise is None else mean + noise * torch.exp(logvar / 2)
-        return Output(self.decode(z), mean, logvar)
+        return Output(self.decode(z, condition), mean, logvar)
 
 
 class Autoencoder(Coder):
@@ -70,11 +74,11 @@ class Autoencoder(Coder):
         self.mean = nn.Linear(hidden[-1], latent_dim)
         self.decoder = _perceptron(latent_dim, *reversed(hidden), input_dim)
 
-    def encode(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+    def encode(self, x: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """(b, d) -> mean (b, k), and None: an autoencoder's code has no variance."""
         return self.mean(self.trunk(x)), None
 
-    def decode(self, z: Tensor) -> Tensor:
+    def decode(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         """(b, k) -> (b, d)."""
         reconstruction: Tensor = self.decoder(z)
         return reconstruction
@@ -88,10 +92,65 @@ class VAE(Autoencoder):
         super().__init__(input_dim, latent_dim, hidden)
         self.logvar = nn.Linear(hidden[-1], latent_dim)
 
-    def encode(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+    def encode(self, x: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """(b, d) -> mean and log variance of the code, (b, k) each."""
         hidden = self.trunk(x)
         return self.mean(hidden), self.logvar(hidden)
+
+
+class CVAE(Coder):
+    """Conditional VAE (Sohn, Lee & Yan, 2015): a VAE that is told something of each example.
+
+    An embedding of it joins the code on its way into the decoder, and the input on its way into the
+    encoder where that is told too. What the decoder is told, the code need not carry.
+
+    Parameters
+    ----------
+    input_dim, latent_dim
+        ``d`` and ``k``.
+    n_conditions
+        Conditions are numbers below this.
+    condition_dim
+        ``e``.
+    tell_encoder
+        Whether the encoder is told as well; if not, encoding needs no condition.
+    hidden
+        Widths of the encoder's hidden layers.
+    """
+
+    def __init__(
+        self,
+        input_dim: int,
+        latent_dim: int,
+        n_conditions: int,
+        condition_dim: int,
+        *,
+        tell_encoder: bool,
+        hidden: tuple[int, ...] = HIDDEN,
+    ) -> None:
+        super().__init__()
+        self.tell_encoder = tell_encoder
+        self.embedding = nn.Embedding(n_conditions, condition_dim)
+        told = condition_dim if tell_encoder else 0
+        self.trunk = nn.Sequential(_perceptron(input_dim + told, *hidden), nn.ReLU())
+        self.mean = nn.Linear(hidden[-1], latent_dim)
+        self.logvar = nn.Linear(hidden[-1], latent_dim)
+        self.decoder = _perceptron(latent_dim + condition_dim, *reversed(hidden), input_dim)
+
+    def encode(self, x: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """(b, d) and, where the encoder is told, (b,) -> mean and log variance, (b, k) each."""
+        hidden = self.trunk(self._with(x, condition) if self.tell_encoder else x)
+        return self.mean(hidden), self.logvar(hidden)
+
+    def decode(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        """(b, k) and (b,) -> (b, d)."""
+        reconstruction: Tensor = self.decoder(self._with(z, condition))
+        return reconstruction
+
+    def _with(self, values: Tensor, condition: Tensor | None) -> Tensor:
+        if condition is None:
+            raise ValueError("a conditional VAE needs a condition for every example")
+        return torch.cat([values, self.embedding(condition)], dim=1)
 
 
 class ConvVAE(Coder):
@@ -131,19 +190,12 @@ class ConvVAE(Coder):
             nn.Linear(latent_dim, flat), nn.Unflatten(1, (widths[-1], *halved)), *up, nn.Sigmoid()
         )
 
-    def encode(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+    def encode(self, x: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """(b, 1, mel, t) -> mean and log variance of the code, (b, k) each."""
         hidden = self.encoder(x)
         return self.mean(hidden), self.logvar(hidden)
 
-    def decode(self, z: Tensor) -> Tensor:
+    def decode(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         """(b, k) -> (b, 1, mel, t)."""
         reconstruction: Tensor = self.decoder(z)
         return reconstruction
-
-
-def build(name: str, shape: tuple[int, ...], latent_dim: int, widths: tuple[int, ...]) -> Coder:
-    """The model of that name for examples of a shape: (d,), or (1, mel, t) for mel windows."""
-    if name == "conv_vae":
-        return ConvVAE(latent_dim, widths, (shape[-2], shape[-1]))
-    return {"autoencoder": Autoencoder, "vae": VAE}[name](shape[0], latent_dim)

@@ -235,12 +235,12 @@ class Assignment:
         if self.clusters.dtype != np.int64 or (self.clusters.size and self.clusters.min() < -1):
             raise ValueError(f"{self.name}: clusters must be int64, -1 or more")
 
-    def save(self, folder: Path) -> None:
-        """Write ``clusters.npy`` (n, seeds) and what `FeatureSet.save` writes beside it."""
-        _save_rows(folder, "clusters", self.clusters.T, self)
+    def save(self, folder: Path, stem: str = "clusters") -> None:
+        """Write ``<stem>.npy`` (n, seeds) and what `FeatureSet.save` writes beside it."""
+        _save_rows(folder, stem, self.clusters.T, self)
 
     @classmethod
-    def load(cls, folder: Path) -> Assignment:
+    def load(cls, folder: Path, stem: str = "clusters") -> Assignment:
         """Read what `save` wrote."""
-        values, rows = _load_rows(folder, "clusters")
+        values, rows = _load_rows(folder, stem)
         return cls(clusters=values.T, **rows)

@@ -27,3 +27,7 @@ class Scaler:
     def transform(self, values: npt.NDArray[np.floating]) -> FloatArray:
         """(n, d) -> (n, d)."""
         return ((values - self.mean) / self.scale).astype(np.float32)
+
+    def inverse(self, scaled: npt.NDArray[np.floating]) -> FloatArray:
+        """(n, d) -> (n, d): what `transform` made of it, in its own units again."""
+        return (scaled * self.scale + self.mean).astype(np.float32)

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from mlflow.data.pandas_dataset import PandasDataset
 
 ROW_TAGS = ("method", "model", "algorithm", "input", "label_use")  # of a clustering run
+SUMMARISED = ("*_task_*", "audit.*")  # files that a level's run shows beside its stages' own
 PACKAGE = Path(__file__).resolve().parent
 MAX_TAG = 7000  # characters; MLflow takes 8,000
 FLUSH_AT = 500  # metrics sent in one batch: a call each costs a hundred times as much
@@ -61,7 +62,8 @@ class Terminated(BaseException):
 
 @dataclass(frozen=True)
 class StageRun:
-    """A finished stage. `folder` holds its artifacts; `note` says in a line what came out."""
+    """A finished stage. `folder` holds its artifacts; `tags` are its run's, with what it was about
+    and what it made; `note` says in a line what came out."""
 
     stage: str
     title: str
@@ -69,9 +71,13 @@ class StageRun:
     fingerprint: str
     dataset: Catalog
     folder: Path
+    tags: Mapping[str, str]
     reused: bool
     seconds: float
-    note: str
+
+    @property
+    def note(self) -> str:
+        return self.tags.get("mlflow.note.content", "")
 
 
 Outcome = tuple[StageRun, list[StageRun]]  # of a level: its table and its figures
@@ -162,20 +168,12 @@ class Tracker:
                     "level": self.level,
                     "dataset": dataset.fingerprint,
                     "fingerprint": fingerprint,
+                    "inputs": " ".join(run.run_id for run in inputs),
                     **(tags or {}),
                 }
                 run = self._compute(title, config, dataset, all_tags, compute, work)
-            finished = StageRun(
-                stage,
-                title,
-                run.info.run_id,
-                fingerprint,
-                dataset,
-                local_artifacts(run),
-                reused,
-                time.monotonic() - started,
-                run.data.tags.get("mlflow.note.content", ""),
-            )
+            seconds = time.monotonic() - started
+            finished = _stage_run(run, dataset, reused=reused, seconds=seconds)
         self.stages.append(finished)
         how = f"reused run {finished.run_id[:8]}" if reused else f"{finished.seconds:.1f} s"
         print(f"{stage:<10} {title}: {how}" if reused else f"{'':<10} done in {how}", flush=True)
@@ -229,6 +227,31 @@ class Tracker:
         )
         return runs[0] if runs and _is_whole(runs[0]) else None
 
+    def finished(self, run_id: str, dataset: Catalog) -> StageRun:
+        """A stage's finished run of a dataset, by its id or the beginning of it.
+
+        Raises
+        ------
+        InputError
+            If there is no such run, or it is no stage's, not finished or about something else.
+        """
+        where = f"attributes.run_id LIKE '{run_id}%'" if run_id.isalnum() else ""
+        runs = self.client.search_runs(_experiments(self.client), where) if where else []
+        if len(runs) != 1:
+            raise InputError(f"run {run_id!r}: {len(runs) or 'no'} such runs in the tracking store")
+        (run,) = runs
+        tags = run.data.tags
+        if "stage" not in tags or run.info.status != "FINISHED" or not _is_whole(run):
+            raise InputError(f"run {run_id}: not the finished run of a stage")
+        if tags["dataset"] != dataset.fingerprint:
+            raise InputError(f"run {run_id}: about another collection than {dataset.folder}")
+        return _stage_run(run, dataset, reused=True, seconds=0)
+
+    def inputs(self, stage: StageRun) -> list[StageRun]:
+        """The finished stages that a stage has read."""
+        ids = stage.tags.get("inputs", "").split()
+        return [self.finished(run_id, stage.dataset) for run_id in ids]
+
     def scored(self, dataset: Catalog, run_ids: Sequence[str] = ()) -> list[dict[str, object]]:
         """Finished clustering runs of a dataset, from the tracking store, the newest first.
 
@@ -275,7 +298,7 @@ class Tracker:
             if _rank(found) > _rank(best):
                 best, tags = found, {k: v for k, v in data.tags.items() if k.startswith("best/")}
             for stage in (table, *figures):
-                files += sorted(stage.folder.glob("*_task_*"))
+                files += sorted(p for name in SUMMARISED for p in stage.folder.glob(name))
         recorder = Recorder(self.client, self.run_id, self.root)
         recorder.metrics(best)
         recorder.flush()
@@ -296,6 +319,21 @@ class Tracker:
             tracker = Tracker(self.root, self.client, level, run_id)
             yield tracker
         self.stages += tracker.stages
+
+
+def _stage_run(run: Run, dataset: Catalog, *, reused: bool, seconds: float) -> StageRun:
+    tags = run.data.tags
+    return StageRun(
+        tags["stage"],
+        tags["mlflow.runName"],
+        run.info.run_id,
+        tags["fingerprint"],
+        dataset,
+        local_artifacts(run),
+        tags,
+        reused,
+        seconds,
+    )
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from tests.conftest import ROOT
 LAYERS = (  # a module may import from its own layer's left and from the layers below
     ("tracking",),
     ("figures", "comparison", "training", "demo", "lyrics"),
-    ("features", "baselines", "fusion", "audit"),
+    ("features", "baselines", "fusion", "audit", "conditioning", "faults"),
     ("catalog", "audio", "metrics", "clustering", "objective", "scaling"),
     ("models", "records"),
 )

@@ -17,7 +17,7 @@ def legends(figure: Figure) -> list[list[str]]:
 
 
 def draw(features: object, clusters: np.ndarray) -> Figure:
-    return figures.tsne_map(features, clusters, title="t", subtitle="s", seed=0)  # type: ignore[arg-type]
+    return figures.latent_map(features, clusters, title="t", subtitle="s", seed=0)  # type: ignore[arg-type]
 
 
 def test_a_map_has_clusters_and_genres_side_by_side() -> None:

@@ -4,8 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from sklearn.metrics import adjusted_mutual_info_score
 
-from genre_vae.fusion import concatenate
+from genre_vae.clustering import cluster
+from genre_vae.fusion import RUNS, concatenate, late, one_hot, weighted
 from genre_vae.records import FeatureSet, InputError, LabelUse
 from tests.conftest import blobs
 
@@ -30,15 +32,20 @@ def test_tracks_that_one_modality_lacks_are_left_out() -> None:
 
 
 def test_each_modality_weighs_the_same_whatever_its_units_and_dimensions() -> None:
-    values = concatenate([AUDIO, TEXT]).values
+    values = weighted([AUDIO, TEXT], [1, 1]).values
     assert values[:, :8].var(axis=0).sum() == pytest.approx(1, rel=1e-4)
     assert values[:, 8:].var(axis=0).sum() == pytest.approx(1, rel=1e-4)
     louder = AUDIO.derive(AUDIO.name, AUDIO.values * 1000)
-    np.testing.assert_allclose(concatenate([louder, TEXT]).values, values, atol=1e-4)
+    np.testing.assert_allclose(weighted([louder, TEXT], [1, 1]).values, values, atol=1e-4)
+
+
+def test_side_by_side_each_dimension_weighs_the_same() -> None:
+    values = concatenate([AUDIO, TEXT]).values
+    np.testing.assert_allclose(values.var(axis=0), 1, rtol=1e-3)
 
 
 def test_weights_scale_their_modality() -> None:
-    plain, weighed = concatenate([AUDIO, TEXT]), concatenate([AUDIO, TEXT], weights=[1, 3])
+    plain, weighed = weighted([AUDIO, TEXT], [1, 1]), weighted([AUDIO, TEXT], [1, 3])
     np.testing.assert_allclose(weighed.values[:, :8], plain.values[:, :8])
     np.testing.assert_allclose(weighed.values[:, 8:], 3 * plain.values[:, 8:], rtol=1e-5)
 
@@ -46,7 +53,9 @@ def test_weights_scale_their_modality() -> None:
 @pytest.mark.parametrize("weights", [[1], [1, 2, 3], [-1, 1], [0, 0]])
 def test_weights_that_do_not_fit_are_refused(weights: list[float]) -> None:
     with pytest.raises(InputError, match="weights"):
-        concatenate([AUDIO, TEXT], weights=weights)
+        weighted([AUDIO, TEXT], weights)
+    with pytest.raises(InputError, match="weights"):
+        late([AUDIO, TEXT], weights, n_clusters=3, seed=0)
 
 
 @pytest.mark.parametrize("use", LabelUse)
@@ -60,3 +69,44 @@ def test_a_constant_modality_adds_nothing() -> None:
     constant = FeatureSet("c", AUDIO.ids, np.ones((30, 3), np.float32), AUDIO.labels)
     fused = concatenate([AUDIO, constant])
     assert (fused.values[:, 8:] == 0).all()
+
+
+def test_late_distances_count_the_clusterings_that_part_two_tracks() -> None:
+    fused = late([AUDIO, TEXT], [1, 1], n_clusters=3, seed=0)
+    indicators = fused.values.reshape(30, 2 * RUNS, 3) > 0
+    assert (indicators.sum(axis=2) == 1).all(), "each clustering puts a track in one cluster"
+    parted = (indicators.argmax(axis=2)[:, None] != indicators.argmax(axis=2)).mean(axis=2)
+    squared = ((fused.values[:, None] - fused.values) ** 2).sum(axis=2)
+    np.testing.assert_allclose(squared, 2 * parted, atol=1e-5)
+
+
+def test_a_consensus_hears_the_modality_that_knows_and_not_the_one_of_weight_zero() -> None:
+    rng = np.random.default_rng(0)
+    known = blobs(60, groups=3, d=4)
+    noise = replace(known, name="noise", values=rng.normal(size=(60, 4)).astype(np.float32))
+
+    def ami(weights: list[float]) -> float:
+        values = late([known, noise], weights, n_clusters=3, seed=0).values
+        found = cluster(values, algorithm="k-means", n_clusters=3, seed=0)
+        return float(adjusted_mutual_info_score(known.labels, found))
+
+    assert ami([1, 0]) == pytest.approx(1)
+    assert ami([0, 1]) < 0.2
+    assert ami([2, 1]) == pytest.approx(1)
+
+
+def test_late_depends_on_its_seed_alone() -> None:
+    one, two = (late([AUDIO, TEXT], [1, 1], n_clusters=4, seed=3) for _ in range(2))
+    np.testing.assert_array_equal(one.values, two.values)
+    other = late([AUDIO, TEXT], [1, 1], n_clusters=4, seed=4)
+    assert (one.values != other.values).any()
+
+
+def test_one_hot_is_the_genre_and_says_so() -> None:
+    labels = AUDIO.labels.copy()
+    labels[0] = ""
+    genre = one_hot(replace(AUDIO, labels=labels))
+    assert genre.label_use is LabelUse.FEATURE
+    assert genre.values[0].tolist() == [0, 0, 0]
+    assert (genre.values[1:].sum(axis=1) == 1).all()
+    assert weighted([AUDIO, genre], [1, 1]).label_use is LabelUse.FEATURE

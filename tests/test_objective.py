@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
 
-from genre_vae.models import VAE, Output, build
+from genre_vae.models import VAE, Output
 from genre_vae.objective import elbo
+from genre_vae.training import TrainConfig, build
 
 
 def output(b: int = 5, k: int = 3, d: int = 7, *, seed: int = 0) -> tuple[torch.Tensor, Output]:
@@ -71,10 +72,14 @@ def test_an_autoencoder_has_no_kl() -> None:
 
 @pytest.mark.parametrize(
     ("name", "shape"),
-    [("autoencoder", (40,)), ("vae", (40,)), ("conv_vae", (1, 64, 128)), ("conv_vae", (1, 16, 32))],
+    [
+        *(("autoencoder", (40,)), ("vae", (40,)), ("cvae", (40,))),
+        *(("conv_vae", (1, 64, 128)), ("conv_vae", (1, 16, 32))),
+    ],
 )
 def test_shapes(name: str, shape: tuple[int, ...]) -> None:
-    out = build(name, shape, 6, (4, 8, 8))(torch.randn(5, *shape), torch.randn(5, 6))
+    model = build(TrainConfig(model=name, latent_dim=6, widths=(4, 8, 8)), shape, 3)
+    out = model(torch.randn(5, *shape), torch.randn(5, 6), torch.tensor([0, 1, 2, 0, 1]))
     assert out.reconstruction.shape == (5, *shape)
     assert out.mean.shape == (5, 6)
     assert (out.logvar is None) == (name == "autoencoder")

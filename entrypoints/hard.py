@@ -1,0 +1,100 @@
+"""The Hard level: conditional and beta VAEs, fused modalities, and what can be said of them all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from entrypoints.audit import audit
+from entrypoints.cluster import cluster_all
+from entrypoints.compare import compare
+from entrypoints.evaluate import evaluate
+from entrypoints.features import features
+from entrypoints.lyrics import lyrics
+from entrypoints.multimodal import multimodal
+from entrypoints.options import CONV, DATA, LYRICS, SEEDS, TRAINING, Options, entry_point
+from entrypoints.train import train
+from entrypoints.visualize import draw
+from genre_vae.comparison import best, table
+from genre_vae.records import FeatureSet
+
+if TYPE_CHECKING:
+    from genre_vae.tracking import Outcome, StageRun, Tracker
+
+PLAIN = ("pca", "spectral", "autoencoder", "vae", "conv_vae")
+CVAES: tuple[dict[str, Any], ...] = ({}, {"condition": "decoder"}, {"condition_on": "clusters"})
+
+
+def embeddings(
+    tracker: Tracker, options: Options, source: StageRun, words: StageRun | None, audited: StageRun
+) -> dict[str, StageRun]:
+    """The level's representations by model. Without genres those that are told them are left out,
+    without lyrics the fused ones."""
+    labelled = FeatureSet.load(source.folder, "mfcc").has_labels
+    own = replace(options, beta="auto")  # beta is the BetaVAE's
+    stages = [train(tracker, own, source, model) for model in PLAIN]
+    stages.append(train(tracker, options, source, "betavae"))
+    for told in CVAES:
+        if told.get("condition_on") == "clusters" or labelled:
+            stages.append(train(tracker, replace(own, **told), source, "cvae"))
+    found = {stage.tags["model"]: stage for stage in stages}
+    if words is not None:
+        found |= multimodal(tracker, options, source, words, audited)
+    return found
+
+
+def hard(tracker: Tracker, options: Options) -> Outcome:
+    """Every stage of the level, in order."""
+    source = features(tracker, options)
+    words = lyrics(tracker, options, source)  # first: what is wrong with a file shows at once
+    audited = audit(tracker, options, source, words)
+    found = embeddings(tracker, options, source, words, audited)
+    clusterings = cluster_all(tracker, options, found, ["k-means"])
+    fused = {model: stage for model, stage in found.items() if model.startswith("multimodal")}
+    more = cluster_all(tracker, options, fused, ["agglomerative"])
+    evaluated = evaluate(tracker, source, [*clusterings.values(), *more.values()])
+    compared = compare(tracker, "hard", source.dataset, list(clusterings.values()))
+    maps = figures(tracker, options, source, found, clusterings)
+    return compared, [evaluated, audited, maps]
+
+
+def figures(
+    tracker: Tracker,
+    options: Options,
+    source: StageRun,
+    found: Mapping[str, StageRun],
+    clusterings: Mapping[tuple[str, str], StageRun],
+) -> StageRun:
+    """The level's figures: of the trained model whose clusters rank highest, with the ConvVAE's
+    reconstructions beside its own."""
+    rows = tracker.scored(source.dataset, [run.run_id for run in clusterings.values()])
+    trained = [row for row in rows if found[str(row["model"])].stage == "train"]
+    ranked = table(
+        [row for row in trained if row["model"] not in ("pca", "spectral")], level="hard"
+    )
+    top = best(ranked)
+    assert top is not None, "the VAE's row is ranked"
+    model = next(row["model"] for row in trained if row["run_id"] == top["run_id"])
+    return draw(
+        tracker,
+        options,
+        source,
+        found[str(model)],
+        clusterings[str(model), "k-means"],
+        beside=[] if model == "conv_vae" else [found["conv_vae"]],
+    )
+
+
+@entry_point(
+    *(*DATA, "n_clusters", *LYRICS, "lyrics_weight", *TRAINING, "condition_dim"),
+    *(*CONV, "projection", *SEEDS),
+)
+def main(tracker: Tracker, options: Options) -> None:
+    """Hard level: the seed's seven methods, the ConvVAE, three CVAEs and an oracle; an audit of
+    what carries the label; and which differences are more than noise."""
+    tracker.summary([hard(tracker, options)])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""What a conditional model is told of each track: its genre, or its cluster.
+
+Axes: ``n`` tracks, ``d`` dimensions, ``c`` clusters.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from genre_vae import clustering
+from genre_vae.records import (
+    FloatArray,
+    InputError,
+    IntArray,
+    LabelUse,
+    StrArray,
+    known_genres,
+)
+
+TELLS = ("encoder+decoder", "decoder")
+ABOUT = ("genre", "clusters")
+ENCODED_AS = ("genre", "unknown")
+UNKNOWN = 0  # the condition of a track whose genre is not known, or not told
+FORGET = 0.25  # share of the training examples whose genre is not told, where codes are made so
+
+
+@dataclass(frozen=True, eq=False)
+class Conditioner:
+    """Conditions of tracks: whole numbers from 1, and `UNKNOWN`.
+
+    Parameters
+    ----------
+    genres
+        The genres that were met in training, in the order of their numbers; or
+    centroids : (c, d), optional
+        those of k-means in the scaled values. A track has the number of the nearest.
+    """
+
+    genres: tuple[str, ...] = ()
+    centroids: FloatArray | None = None
+
+    @classmethod
+    def of_genres(cls, labels: StrArray) -> Conditioner:
+        """A number for each genre among labels.
+
+        Raises
+        ------
+        InputError
+            If fewer than two genres are known.
+        """
+        genres = tuple(known_genres(labels))
+        if len(genres) < 2:
+            raise InputError(
+                "a CVAE is told the genres, and fewer than two are known: condition_on=clusters"
+            )
+        return cls(genres)
+
+    @classmethod
+    def of_clusters(
+        cls, values: npt.NDArray[np.floating], *, n_clusters: int, seed: int
+    ) -> Conditioner:
+        """A number for each k-means cluster of values (n, d)."""
+        found = clustering.cluster(values, algorithm="k-means", n_clusters=n_clusters, seed=seed)
+        centroids = [values[found == number].mean(axis=0) for number in np.unique(found)]
+        return cls(centroids=np.stack(centroids).astype(np.float32))
+
+    @property
+    def n_conditions(self) -> int:
+        """How many numbers there are, `UNKNOWN` with them."""
+        return 1 + (len(self.genres) if self.centroids is None else len(self.centroids))
+
+    def numbers(self, labels: StrArray, values: npt.NDArray[np.floating]) -> IntArray:
+        """The conditions of tracks with labels (n,) and scaled values (n, d): (n,)."""
+        if self.centroids is None:
+            known = {genre: number for number, genre in enumerate(self.genres, 1)}
+            return np.array([known.get(genre, UNKNOWN) for genre in labels.tolist()], np.int64)
+        squared = ((values[:, None] - self.centroids) ** 2).sum(axis=2)
+        return np.asarray(squared.argmin(axis=1) + 1, dtype=np.int64)
+
+
+def label_use(*, condition: str, condition_on: str, encode_as: str) -> LabelUse:
+    """How far labels reach into the codes of a conditional model so conditioned."""
+    if condition_on == "clusters":
+        return LabelUse.NONE
+    told = condition == "encoder+decoder" and encode_as == "genre"
+    return LabelUse.ENCODE if told else LabelUse.TRAIN
