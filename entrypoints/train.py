@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from entrypoints.features import features
@@ -15,6 +17,8 @@ from genre_vae.records import FeatureSet, InputError, LabelUse, known_genres
 if TYPE_CHECKING:
     from genre_vae import training
     from genre_vae.tracking import Recorder, StageRun, Tracker
+
+LOG_EVERY = 5  # epochs between two points of a curve in the tracking store; history.csv has all
 
 
 def train(tracker: Tracker, options: Options, source: StageRun, model: str) -> StageRun:
@@ -57,47 +61,47 @@ def train(tracker: Tracker, options: Options, source: StageRun, model: str) -> S
         base = training.TrainConfig(**config, device=options.torch_device)
         if n_clusters is not None:
             base = replace(base, n_clusters=how_many(n_clusters, data, options.seed))
-        seeds = range(options.seed, options.seed + options.seeds)
-        # One thread a member: small models gain nothing from more, and it is bit-identical. The
-        # ConvVAE leaves the interpreter for most of its time, so its members run side by side.
-        torch.set_num_threads(1)
-        workers = options.n_workers if model == "conv_vae" and base.device == "cpu" else 1
+        seeds = list(range(options.seed, options.seed + options.seeds))
+        torch.set_num_threads(1)  # small models gain nothing from more, and one is bit-identical
+        # Dense members train together. The ConvVAE's members would not gain by it; they leave the
+        # interpreter for most of their time, so threads will do.
+        together = [seeds] if len(data.values.shape) == 2 else [[seed] for seed in seeds]
+        workers = options.n_workers if base.device == "cpu" else 1
         stop = threading.Event()
 
-        def member(seed: int) -> training.Fitted:
-            folder = record.folder if seed == options.seed else record.folder / f"seed_{seed}"
-            folder.mkdir(exist_ok=True)
-
-            def on_epoch(epoch: training.Epoch) -> None:
-                losses = epoch._asdict()
-                step = losses.pop("epoch")
-                record.metrics({f"{k}/seed_{seed}": v for k, v in losses.items()}, step=step)
+        def fit(some: Sequence[int]) -> list[training.Fitted]:
+            def on_epoch(seed: int, epoch: training.Epoch) -> None:
+                if epoch.epoch % LOG_EVERY == 0:
+                    losses = {"train_loss": epoch.train_loss, "val_loss": epoch.val_loss}
+                    named = {f"{name}/seed_{seed}": value for name, value in losses.items()}
+                    record.metrics(named, step=epoch.epoch)
                 if stop.is_set():
                     raise InterruptedError
 
-            checkpoint = folder / f"{model}_last.pth"
-            own = replace(base, seed=seed)
+            checkpoint = _folder(record.folder, some[0], options.seed) / f"{model}_last.pth"
             if checkpoint.exists():
-                print(f"{'':<10} seed {seed} goes on from its last checkpoint", flush=True)
-            fitted = training.fit(data, own, on_epoch=on_epoch, checkpoint=checkpoint)
-            training.save(fitted, folder / f"{model}_best.pth")
-            training.encode(fitted, data).save(folder, latents(model))
-            return fitted
+                print(f"{'':<10} seed {some[0]} goes on from its last checkpoint", flush=True)
+            return training.fit_members(
+                data, base, seeds=some, on_epoch=on_epoch, checkpoint=checkpoint
+            )
 
         with ThreadPoolExecutor(workers) as pool:
             try:
-                fits = dict(zip(seeds, pool.map(member, seeds), strict=True))
+                fits = [fitted for some in pool.map(fit, together) for fitted in some]
             except BaseException:
                 stop.set()  # Ctrl-C and SIGTERM reach this thread only
                 pool.shutdown(cancel_futures=True)
                 raise
-
-        histories = {seed: fitted.history for seed, fitted in fits.items()}
+        for fitted in fits:
+            folder = _folder(record.folder, fitted.config.seed, options.seed)
+            training.save(fitted, folder / f"{model}_best.pth")
+            training.encode(fitted, data).save(folder, latents(model))
+        histories = {fitted.config.seed: fitted.history for fitted in fits}
         rows = [(seed, *epoch) for seed, history in histories.items() for epoch in history]
         columns = ["seed", *training.Epoch._fields]
         pd.DataFrame(rows, columns=columns).to_csv(record.folder / "history.csv", index=False)
         means = {
-            name: float(np.mean([getattr(fitted.best, name) for fitted in fits.values()]))
+            name: float(np.mean([getattr(training.best(h), name) for h in histories.values()]))
             for name in ("epoch", "val_loss", "val_reconstruction", "val_kl")
         }
         record.metrics({f"best/{name}": value for name, value in means.items()})
@@ -146,6 +150,13 @@ def _baseline(tracker: Tracker, options: Options, source: StageRun, model: str) 
         tags={"model": model, "output": latents(model), "label_use": LabelUse.NONE},
         compute=compute,
     )
+
+
+def _folder(top: Path, seed: int, first: int) -> Path:
+    """Where a member's files go: the first seed's to the top."""
+    folder = top if seed == first else top / f"seed_{seed}"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 def row_of(model: str, options: Options) -> str:

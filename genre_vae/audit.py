@@ -139,7 +139,8 @@ def audit(features: FeatureSet, reference: FeatureSet, *, seed: int) -> Audit:
         probe = _probe(x, labels, seed, rng)
         tie = _tie(x, y, labels, _permuted, rng)
         order = _tie(*_steps(x, y, labels), _shifted, rng)
-    verdict, reason = _judge(probe, tie, order, fill, share, labels)
+    alike = not _levelled(_centred(x, labels)).size
+    verdict, reason = _judge(probe, tie, order, fill, share, labels, alike=alike)
     return Audit(
         features.name,
         len(ids),
@@ -159,8 +160,13 @@ def _judge(
     fill: _Against,
     share: float,
     labels: StrArray,
+    *,
+    alike: bool,
 ) -> tuple[str, str]:
-    """Verdict and reason; every p-value decides in one place. `labels` are of the tracks probed."""
+    """Verdict and reason; every p-value decides in one place.
+
+    `labels` are of the tracks probed, and `alike` says that those of a genre have equal values.
+    """
     filled = share >= FILL_SHARE and fill.value >= FILL_NMI
     told = (
         f"{share:.0%} of the tracks have the very values of others, and these tell the genre "
@@ -189,7 +195,7 @@ def _judge(
             f"{len(labels)} tracks in {n_genres} genres are too few to tell: no tie to the audio "
             "found within genres"
         )
-    if probe.p <= SURE and math.isnan(tie.p):
+    if probe.p <= SURE and alike:
         return "label", f"{read}, and all tracks of a genre have the same values"
     if probe.p <= SURE and tie.p > DOUBT:
         return "label", f"{read}, but within genres nothing ties it to the audio (p = {tie.p:.2f})"
@@ -198,6 +204,8 @@ def _judge(
             f"{read}, but it follows the audio only as far as both follow the order of the files "
             f"(p = {tie.p:.3f}; without the order {order.p:.2f})"
         )
+    if math.isnan(tie.p):
+        return "unknown", f"{read}, and the reference knows no difference within genres"
     return "unknown", (
         f"on the border: the genre can be read with p = {probe.p:.3f}, the tie to the audio within "
         f"genres has p = {tie.p:.3f}, without the order of the files {order.p:.3f}"

@@ -64,7 +64,9 @@ class Conditioner:
     ) -> Conditioner:
         """A number for each k-means cluster of values (n, d)."""
         found = clustering.cluster(values, algorithm="k-means", n_clusters=n_clusters, seed=seed)
-        centroids = [values[found == number].mean(axis=0) for number in np.unique(found)]
+        # equal rows make fewer clusters than were asked for: the last then stands for the rest
+        numbers = np.minimum(np.arange(n_clusters), found.max())
+        centroids = [values[found == number].mean(axis=0) for number in numbers]
         return cls(centroids=np.stack(centroids).astype(np.float32))
 
     @property

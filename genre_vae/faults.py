@@ -137,7 +137,8 @@ def table(catalog: Catalog, mel: FeatureSet) -> pd.DataFrame:
         fault="the same " + found["same"] + " as " + found["of"]
     )
     parts = [named.assign(fault="in GTZAN's list of faulty clips"), repeats]
-    return pd.concat(parts, ignore_index=True).astype(str)
+    both: pd.DataFrame = pd.concat(parts, ignore_index=True)
+    return both.astype(str)
 
 
 def duplicates(mel: FeatureSet, digests: StrArray) -> pd.DataFrame:

@@ -11,14 +11,14 @@ from genre_vae.models import Output
 
 
 class Loss(NamedTuple):
-    """Scalars: ``total = reconstruction + beta * kl``, the last two averaged over the batch."""
+    """``total = reconstruction + beta * kl``, the last two averaged over the batch: (), or (m,)."""
 
     total: Tensor
     reconstruction: Tensor
     kl: Tensor
 
 
-def elbo(x: Tensor, output: Output, *, beta: float) -> Loss:
+def elbo(x: Tensor, output: Output, *, beta: float, members: int | None = None) -> Loss:
     """Negative evidence lower bound, up to a constant.
 
     The reconstruction term is the squared error summed over the dimensions of one example, and
@@ -35,11 +35,18 @@ def elbo(x: Tensor, output: Output, *, beta: float) -> Loss:
     beta
         Weight of the KL: 1 is the VAE (Kingma & Welling, 2014, arXiv:1312.6114), more is the
         BetaVAE (Higgins et al., 2017).
+    members
+        The batch holds the examples of that many models, one model's after another's: averages are
+        over the examples of each. None: it is one model's, and the averages have no axis.
     """
-    reconstruction = (output.reconstruction - x).square().flatten(1).sum(1).mean()
+    reconstruction = _mean((output.reconstruction - x).square().flatten(1).sum(1), members)
     if output.logvar is None:
         kl = torch.zeros_like(reconstruction)
     else:
         mean, logvar = output.mean, output.logvar
-        kl = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).sum(1).mean()
+        kl = _mean(0.5 * (mean.square() + logvar.exp() - 1 - logvar).sum(1), members)
     return Loss(reconstruction + beta * kl, reconstruction, kl)
+
+
+def _mean(per_example: Tensor, members: int | None) -> Tensor:
+    return per_example.mean() if members is None else per_example.reshape(members, -1).mean(1)

@@ -5,11 +5,10 @@ Axes: ``n`` tracks, ``w`` windows of a track, ``d`` input dimensions, ``k`` late
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import threading
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,11 +17,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from genre_vae import conditioning, models
+from genre_vae import conditioning, models, stacking
 from genre_vae.conditioning import FORGET, UNKNOWN, Conditioner
 from genre_vae.models import Coder
 from genre_vae.objective import elbo
-from genre_vae.records import FeatureSet, InputError, IntArray, LabelUse, StrArray, replacing
+from genre_vae.records import FeatureSet, InputError, LabelUse, StrArray, replacing
 from genre_vae.scaling import Scaler
 
 # dB below the peak, [-80, 0], -> [0, 1]: fixed, so there is nothing to fit
@@ -30,7 +29,7 @@ MEL_SCALER = Scaler(np.full(1, -80, np.float32), np.full(1, 80, np.float32))
 MODELS = ("autoencoder", "vae", "betavae", "conv_vae", "cvae")
 VAL_WINDOWS = 3  # of each validation track, evenly spaced: the same in every epoch
 BLOCK = 64  # examples (or tracks, when encoding) that go through the model at a time
-_GLOBAL_GENERATOR = threading.Lock()  # torch's initialisers know no other, and members are threads
+_GLOBAL_GENERATOR = threading.Lock()  # torch's initialisers know no other; members may be threads
 CHECKPOINT_EVERY = 20  # epochs between two writes of the last checkpoint
 BoolArray = npt.NDArray[np.bool_]
 
@@ -111,7 +110,12 @@ class Fitted:
 
     @property
     def best(self) -> Epoch:
-        return min(self.history, key=lambda epoch: epoch.val_loss)
+        return best(self.history)
+
+
+def best(history: Sequence[Epoch]) -> Epoch:
+    """The epoch whose weights are kept: the first with the lowest validation loss."""
+    return min(history, key=lambda epoch: epoch.val_loss)
 
 
 def split(ids: StrArray, *, val_fraction: float, seed: int) -> BoolArray:
@@ -167,17 +171,39 @@ def fit(
     on_epoch: Callable[[Epoch], object] = lambda epoch: None,
     checkpoint: Path | None = None,
 ) -> Fitted:
-    """Train one member on features.
+    """Train one member: `fit_members` with a single seed."""
+    (fitted,) = fit_members(
+        features,
+        config,
+        seeds=[config.seed],
+        on_epoch=lambda _, epoch: on_epoch(epoch),
+        checkpoint=checkpoint,
+    )
+    return fitted
+
+
+def fit_members(
+    features: FeatureSet,
+    config: TrainConfig,
+    *,
+    seeds: Sequence[int],
+    on_epoch: Callable[[int, Epoch], object] = lambda seed, epoch: None,
+    checkpoint: Path | None = None,
+) -> list[Fitted]:
+    """Train a member for each seed, together: each as it would be alone, but for rounding.
 
     Parameters
     ----------
     features : values (n, d) or (n, w, 1, mel, t)
-        Of windows, one of each track is drawn at random in every epoch. Labels are looked at by a
-        CVAE on genres alone.
+        Of windows, one of each track is drawn at random in every epoch, and one seed is all that
+        can be trained at a time. Labels are looked at by a CVAE on genres alone.
     config
-        Equal features and configs give equal weights on one machine and thread count.
+        Equal features, configs and seeds give equal weights on one machine and thread count. Its
+        own seed does not count here.
+    seeds
+        Of the members.
     on_epoch
-        Called after every epoch.
+        Called with a member's seed after each of its epochs.
     checkpoint
         File for the last state, written every 20 epochs and at the end. Where it is already
         there, training goes on from it, with the same result as if it had never stopped.
@@ -190,86 +216,89 @@ def fit(
     """
     if len(features) < 2:
         raise InputError(f"{features.name}: training needs two tracks, got {len(features)}")
-    training = split(features.ids, val_fraction=config.val_fraction, seed=config.seed)
-    train, val = np.flatnonzero(training), np.flatnonzero(~training)
+    members = [_Member.begin(features, replace(config, seed=seed)) for seed in seeds]
+    m, device = len(members), config.device
     windowed = features.values.ndim > 2
     n_windows = features.values.shape[1] if windowed else 1
-    scaler = MEL_SCALER if windowed else Scaler.fit(features.values[train])  # training ids only
-    conditioner = _conditioner(features, train, scaler, config)
-    met = torch.zeros(len(features), dtype=torch.int64)  # what models but a CVAE pay no heed to
-    if conditioner is not None:
-        scaled = scaler.transform(features.values)
-        met = torch.from_numpy(conditioner.numbers(features.labels, scaled))
-    unknown = config.encode_as == "unknown"
-    coded = torch.zeros_like(met) if unknown else met
+    shape = features.values.shape[2 if windowed else 1 :]
+    # (m, n, d) of dense features; windows stay on disk
+    scaled = None if windowed else torch.stack([member.scaled(features) for member in members])
+    each = torch.arange(m)[:, None]
 
-    def examples(rows: IntArray, windows: IntArray) -> Tensor:
-        picked = features.values[rows, windows] if windowed else features.values[rows]
-        x = torch.from_numpy(scaler.transform(picked)).to(config.device)
-        return x.contiguous(memory_format=torch.channels_last) if windowed else x
+    def examples(rows: Tensor, windows: Tensor) -> Tensor:
+        """(m, b) -> (m * b, ...), a member's examples together."""
+        if scaled is not None:
+            return scaled[each, rows].flatten(0, 1).to(device)
+        picked = features.values[rows[0].numpy(), windows[0].numpy()]
+        x = torch.from_numpy(MEL_SCALER.transform(picked)).to(device)
+        return x.contiguous(memory_format=torch.channels_last)
 
+    train, val, met, coded = (
+        torch.stack([getattr(member, name) for member in members])
+        for name in ("train", "val", "met", "coded")
+    )
     # Validation looks at the same windows in every epoch, or its loss would be a lottery.
     spaced = np.unique(np.linspace(0, n_windows - 1, VAL_WINDOWS).round().astype(np.int64))
-    val_rows, val_windows = np.repeat(val, len(spaced)), np.tile(spaced, len(val))
-    shape = features.values.shape[2 if windowed else 1 :]
-    model = build(config, shape, conditioner.n_conditions if conditioner else 0).to(config.device)
+    val_windows = torch.from_numpy(spaced).repeat(m, val.shape[1])
+    val = val.repeat_interleave(len(spaced), dim=1)
+    model = stacking.stack([member.model(shape) for member in members]).to(device)
     optimizer = torch.optim.Adam(model.parameters(), lr=config.lr, fused=True)
-    # On the CPU whatever the device, so that a seed means the same batches and noise everywhere.
-    generator = torch.Generator().manual_seed(config.seed)
-    history: list[Epoch] = []
-    best_weights = copy.deepcopy(model.state_dict())
+    for place, member in enumerate(members):
+        member.weights = stacking.weights_of(model, place, members=m)
     if checkpoint is not None and checkpoint.exists():
-        state = _read_checkpoint(checkpoint, config)
-        model.load_state_dict(state["last"])
-        optimizer.load_state_dict(state["optimizer"])
-        generator.set_state(state["generator"])
-        best_weights = state["best"]
-        history = [Epoch(int(row[0]), *row[1:]) for row in state["history"]]
+        _read_checkpoint(checkpoint, config, model, optimizer, members)
 
-    best = min(history, key=lambda epoch: epoch.val_loss, default=None)
-    while len(history) < config.epochs and not _stalled(history, best, config.patience):
+    while any(member.goes_on for member in members):
         model.train()
-        total = 0.0
-        order = torch.randperm(len(train), generator=generator)
-        drawn = torch.randint(n_windows, (len(train),), generator=generator)
-        for batch in torch.split(order, config.batch_size):
-            x = examples(train[batch.numpy()], drawn[batch].numpy())
-            noise = torch.randn(len(x), config.latent_dim, generator=generator)
-            told = met[train[batch.numpy()]]
-            if unknown:
-                told[torch.rand(len(x), generator=generator) < FORGET] = UNKNOWN
-            output = model(x, noise.to(config.device), told.to(config.device))
-            loss = elbo(x, output, beta=config.beta)
+        total = torch.zeros(m, device=device)
+        order, drawn = (
+            torch.stack(draws)
+            for draws in zip(*(member.draw(n_windows) for member in members), strict=True)
+        )
+        for batch, window in zip(
+            torch.split(order, config.batch_size, dim=1),
+            torch.split(drawn, config.batch_size, dim=1),
+            strict=True,
+        ):
+            rows = train.gather(1, batch)
+            b = rows.shape[1]
+            noise = torch.cat([member.noise(b) for member in members]).to(device)
+            told = met[each, rows].flatten()
+            if config.encode_as == "unknown":
+                told[torch.cat([member.forgets(b) for member in members])] = UNKNOWN
+            x = examples(rows, window)
+            loss = elbo(x, model(x, noise, told.to(device)), beta=config.beta, members=m)
             optimizer.zero_grad()
-            loss.total.backward()  # type: ignore[no-untyped-call]
+            loss.total.sum().backward()  # type: ignore[no-untyped-call]
             optimizer.step()
-            total += loss.total.item() * len(x)
+            total += loss.total.detach() * (b / train.shape[1])
 
         model.eval()
-        held_out = np.zeros(3)
-        for start in range(0, len(val_rows), BLOCK):
-            block = slice(start, start + BLOCK)
-            x = examples(val_rows[block], val_windows[block])
+        held_out = torch.zeros(3, m, device=device)
+        for rows, window in zip(
+            *(torch.split(one, BLOCK, dim=1) for one in (val, val_windows)), strict=True
+        ):
+            x, told = examples(rows, window), coded[each, rows].flatten().to(device)
             with torch.no_grad():
-                told = coded[val_rows[block]].to(config.device)
-                parts = elbo(x, model(x, None, told), beta=config.beta)
-            held_out += [part.item() * len(x) / len(val_rows) for part in parts]
-        epoch = Epoch(len(history) + 1, total / len(train), *held_out.tolist())
-        if not np.isfinite([epoch.train_loss, epoch.val_loss]).all():
-            raise InputError(f"{config.model}: the loss is not finite after epoch {epoch.epoch}")
-        history.append(epoch)
-        if best is None or epoch.val_loss < best.val_loss:
-            best, best_weights = epoch, copy.deepcopy(model.state_dict())
-        on_epoch(epoch)
-        if checkpoint is not None and len(history) % CHECKPOINT_EVERY == 0:
-            _write_checkpoint(
-                checkpoint, config, model, best_weights, optimizer, generator, history
-            )
+                parts = elbo(x, model(x, None, told), beta=config.beta, members=m)
+            held_out += torch.stack(parts) * (rows.shape[1] / val.shape[1])
+        losses = torch.cat([total[None], held_out]).T.tolist()
+        for place, member in enumerate(members):
+            if not member.goes_on:  # the others do, so it is computed and not looked at
+                continue
+            epoch = Epoch(len(member.history) + 1, *losses[place])
+            if not np.isfinite(losses[place]).all():
+                raise InputError(f"{config.model}: the loss is not finite after epoch {epoch[0]}")
+            member.history.append(epoch)
+            if best(member.history) is epoch:
+                member.weights = stacking.weights_of(model, place, members=m)
+            on_epoch(member.config.seed, epoch)
+        done = max(len(member.history) for member in members)
+        if checkpoint is not None and done % CHECKPOINT_EVERY == 0:
+            _write_checkpoint(checkpoint, config, model, optimizer, members)
     if checkpoint is not None:
-        _write_checkpoint(checkpoint, config, model, best_weights, optimizer, generator, history)
-
-    model.load_state_dict(best_weights)
-    return Fitted(model.eval(), scaler, conditioner, shape, config, history)
+        _write_checkpoint(checkpoint, config, model, optimizer, members)
+    return [member.end(shape) for member in members]
 
 
 def encode(fitted: Fitted, features: FeatureSet) -> FeatureSet:
@@ -358,49 +387,123 @@ def load(path: Path) -> Fitted:
     return Fitted(model.eval(), scaler, conditioner, shape, config, [])
 
 
-def _conditioner(
-    features: FeatureSet, train: IntArray, scaler: Scaler, config: TrainConfig
-) -> Conditioner | None:
-    """Fitted on the training rows only."""
-    if config.model != "cvae":
-        return None
-    if config.condition_on == "genre":
-        return Conditioner.of_genres(features.labels[train])
-    scaled = scaler.transform(features.values[train])
-    return Conditioner.of_clusters(scaled, n_clusters=config.n_clusters, seed=config.seed)
+@dataclass(eq=False)
+class _Member:
+    """What belongs to one member of a training: all but the weights that are being trained.
+
+    `train` and `val` are rows; `met` (n,) is what a CVAE is told of each track in training and
+    `coded` (n,) what it is told when it codes it; `weights` are those of the best epoch so far.
+    """
+
+    config: TrainConfig
+    scaler: Scaler
+    conditioner: Conditioner | None
+    train: Tensor
+    val: Tensor
+    met: Tensor
+    coded: Tensor
+    # On the CPU whatever the device, so that a seed means the same batches and noise everywhere.
+    generator: torch.Generator
+    history: list[Epoch]
+    weights: dict[str, Tensor]
+
+    @classmethod
+    def begin(cls, features: FeatureSet, config: TrainConfig) -> _Member:
+        training = split(features.ids, val_fraction=config.val_fraction, seed=config.seed)
+        windowed = features.values.ndim > 2
+        # statistics of the training tracks only
+        scaler = MEL_SCALER if windowed else Scaler.fit(features.values[training])
+        conditioner = None
+        met = torch.zeros(len(features), dtype=torch.int64)  # what models but a CVAE pay no heed to
+        if config.model == "cvae":
+            scaled = scaler.transform(features.values)
+            if config.condition_on == "genre":
+                conditioner = Conditioner.of_genres(features.labels)
+            else:
+                conditioner = Conditioner.of_clusters(
+                    scaled[training], n_clusters=config.n_clusters, seed=config.seed
+                )
+            met = torch.from_numpy(conditioner.numbers(features.labels, scaled))
+        train, val = (torch.from_numpy(np.flatnonzero(rows)) for rows in (training, ~training))
+        coded = torch.zeros_like(met) if config.encode_as == "unknown" else met
+        generator = torch.Generator().manual_seed(config.seed)
+        return cls(config, scaler, conditioner, train, val, met, coded, generator, [], {})
+
+    @property
+    def goes_on(self) -> bool:
+        if not self.history:
+            return True
+        stalled = len(self.history) - best(self.history).epoch >= self.config.patience
+        return len(self.history) < self.config.epochs and not stalled
+
+    def scaled(self, features: FeatureSet) -> Tensor:
+        return torch.from_numpy(self.scaler.transform(features.values))
+
+    def model(self, shape: tuple[int, ...]) -> Coder:
+        return build(self.config, shape, self.conditioner.n_conditions if self.conditioner else 0)
+
+    def draw(self, n_windows: int) -> tuple[Tensor, Tensor]:
+        """An order of the training tracks, and a window for each of them."""
+        n = len(self.train)
+        order = torch.randperm(n, generator=self.generator)
+        return order, torch.randint(n_windows, (n,), generator=self.generator)
+
+    def noise(self, b: int) -> Tensor:
+        return torch.randn(b, self.config.latent_dim, generator=self.generator)
+
+    def forgets(self, b: int) -> Tensor:
+        return torch.rand(b, generator=self.generator) < FORGET
+
+    def end(self, shape: tuple[int, ...]) -> Fitted:
+        model = self.model(shape)
+        model.load_state_dict(self.weights)
+        model.to(self.config.device).eval()
+        return Fitted(model, self.scaler, self.conditioner, shape, self.config, self.history)
 
 
-def _stalled(history: list[Epoch], best: Epoch | None, patience: int) -> bool:
-    return best is not None and history[-1].epoch - best.epoch >= patience
-
-
-def _read_checkpoint(path: Path, config: TrainConfig) -> dict[str, Any]:
+def _read_checkpoint(
+    path: Path,
+    config: TrainConfig,
+    model: Coder,
+    optimizer: torch.optim.Optimizer,
+    members: Sequence[_Member],
+) -> None:
     state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
-    # More epochs or patience may be asked of a checkpoint; anything else is another training.
-    grown = {"epochs": config.epochs, "patience": config.patience}
-    if state["config"] | grown != asdict(config):
+    # More epochs may be asked of a checkpoint; anything else is another training.
+    asked = asdict(config) | {"seed": members[0].config.seed}
+    seeds = [member.config.seed for member in members]
+    if state["config"] | {"epochs": config.epochs} != asked or state["seeds"] != seeds:
         raise InputError(f"{path}: the checkpoint belongs to another configuration")
-    return state
+    model.load_state_dict(state["last"])
+    optimizer.load_state_dict(state["optimizer"])
+    for member, own in zip(members, state["members"], strict=True):
+        member.generator.set_state(own["generator"])
+        member.weights = own["best"]
+        member.history = [Epoch(int(row[0]), *row[1:]) for row in own["history"]]
 
 
 def _write_checkpoint(
     path: Path,
     config: TrainConfig,
     model: Coder,
-    best_weights: dict[str, Tensor],
     optimizer: torch.optim.Optimizer,
-    generator: torch.Generator,
-    history: list[Epoch],
+    members: Sequence[_Member],
 ) -> None:
     _save_tensors(
         path,
         {
-            "config": asdict(config),
+            "config": asdict(config) | {"seed": members[0].config.seed},
+            "seeds": [member.config.seed for member in members],
             "last": model.state_dict(),
-            "best": best_weights,
             "optimizer": optimizer.state_dict(),
-            "generator": generator.get_state(),
-            "history": [tuple(epoch) for epoch in history],
+            "members": [
+                {
+                    "generator": member.generator.get_state(),
+                    "best": member.weights,
+                    "history": [tuple(epoch) for epoch in member.history],
+                }
+                for member in members
+            ],
         },
     )
 

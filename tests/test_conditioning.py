@@ -64,7 +64,7 @@ def test_a_track_has_the_number_of_the_nearest_cluster_whatever_its_genre() -> N
     ],
 )
 def test_what_reaches_the_codes_is_what_they_declare(told: dict[str, str], use: LabelUse) -> None:
-    """The declaration against two experiments: other labels when coding, other labels in training."""
+    """The declaration against two experiments: other labels when coding, others in training."""
     every = {"condition": "encoder+decoder", "condition_on": "genre", "encode_as": "genre"}
     assert label_use(**(every | told)) is use
     config = replace(CONFIG, n_clusters=3, **told)  # type: ignore[arg-type]
