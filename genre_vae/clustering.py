@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import numpy.typing as npt
 
@@ -47,6 +49,7 @@ def cluster(
         For as many clusters as rows, fewer than two clusters, or an unknown algorithm.
     """
     from sklearn.cluster import DBSCAN, AgglomerativeClustering, KMeans
+    from sklearn.exceptions import ConvergenceWarning
     from threadpoolctl import threadpool_limits
 
     if algorithm not in ALGORITHMS:
@@ -62,7 +65,9 @@ def cluster(
         clusterer = AgglomerativeClustering(n_clusters, linkage="ward")
     else:
         clusterer = DBSCAN(eps=knee_eps(values) if eps is None else eps, min_samples=MIN_SAMPLES)
-    with threadpool_limits(1):  # bit-identical, and faster for some thousand rows
+    with threadpool_limits(1), warnings.catch_warnings():  # bit-identical, and faster when small
+        # Equal rows can leave fewer clusters than were asked for; their number is told with them.
+        warnings.filterwarnings("ignore", "Number of distinct clusters", ConvergenceWarning)
         return renumbered(clusterer.fit_predict(values))
 
 

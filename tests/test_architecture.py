@@ -13,7 +13,7 @@ LAYERS = (  # a module may import from its own layer's left and from the layers 
     ("tracking",),
     ("figures", "comparison", "training", "demo", "lyrics"),
     ("features", "baselines", "fusion", "audit", "conditioning", "faults"),
-    ("catalog", "audio", "metrics", "clustering", "objective", "scaling"),
+    ("catalog", "audio", "metrics", "clustering", "objective", "scaling", "stacking"),
     ("models", "records"),
 )
 PACKAGE = sorted((ROOT / "genre_vae").glob("*.py"))

@@ -98,3 +98,9 @@ def test_eps_lies_between_the_inner_and_the_outer_distances() -> None:
 def test_equal_rows_have_a_positive_eps() -> None:
     found = cluster(np.ones((10, 2)), algorithm="DBSCAN", n_clusters=2, seed=0)
     assert set(found.tolist()) == {0}
+
+
+def test_equal_rows_make_fewer_clusters_without_a_word() -> None:
+    values = np.repeat(np.eye(3), 4, axis=0)
+    found = cluster(values, algorithm="k-means", n_clusters=5, seed=0)
+    assert len(np.unique(found)) == 3

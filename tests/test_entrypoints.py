@@ -272,15 +272,13 @@ def test_missing_lyrics_can_be_dropped(
     assert set(table.loc[~table["dataset"].str.contains("Lyrics"), "n_samples"]) == {20}
 
 
-@pytest.mark.parametrize("name", ["features", "lyrics", "train", "cluster", "visualize", "main"])
+@pytest.mark.parametrize("name", ["features", "lyrics", "train", "cluster", "visualize", "audit"])
 def test_each_entry_point_works_alone(
     runner: CliRunner, store: Path, corpus: Path, name: str
 ) -> None:
-    arguments = {"features": QUICK[-2:], "lyrics": QUICK[-2:], "main": MEDIUM}.get(name, QUICK)
+    arguments = QUICK if name in ("train", "cluster", "visualize") else QUICK[-2:]
     result = invoke(runner, name, "--data", str(corpus), *arguments)
     assert result.exit_code == 0, result.output
-    if name == "main":
-        assert invoke(runner, "compare", "--data", str(corpus)).exit_code == 0
 
 
 def test_equal_seeds_give_equal_tables(
@@ -349,4 +347,267 @@ def test_main_has_the_best_scores_and_every_table_on_it(
     assert "best/ami" in run.data.metrics
     assert "| rank" in run.data.tags["mlflow.note.content"]
     names = {path.name for path in tracking.local_artifacts(run).iterdir()}
-    assert {"easy_task_metrics.csv", "medium_task_metrics.csv"} <= names
+    tables = {"easy_task_metrics.csv", "medium_task_metrics.csv", "hard_task_comparison.csv"}
+    assert tables <= names
+    for level in ("easy", "medium", "hard"):
+        alone = invoke(runner, "compare", "--data", str(corpus), "--level", level)
+        assert alone.exit_code == 0, alone.output
+
+
+HARD_ROWS = {
+    *("PCA + k-means", "Direct spectral + k-means", "Autoencoder + k-means", "VAE + k-means"),
+    *("BetaVAE + k-means", "ConvVAE + k-means", "CVAE + k-means", "Multimodal + k-means"),
+    *("CVAE, decoder alone + k-means", "CVAE on clusters + k-means", "Multimodal+Genre + k-means"),
+}
+HARD_FILES = {
+    *("hard_task_metrics.csv", "hard_task_comparison.csv", "hard_task_comparison.md"),
+    *("hard_task_comparison.png", "hard_task_latent_space.png", "audit.csv"),
+    *("hard_task_cluster_distribution.png", "hard_task_reconstructions.png"),
+}
+
+
+def artifacts_of(entry: str) -> Path:
+    parent = MlflowClient().search_runs(["0"], f"tags.entry_point = '{entry}'", max_results=1)[0]
+    assert parent.info.status == "FINISHED"
+    return tracking.local_artifacts(parent)
+
+
+def test_hard_makes_everything_it_promises(runner: CliRunner, store: Path, corpus: Path) -> None:
+    beta = ("--beta", "9")
+    result = invoke(runner, "hard", "--data", str(corpus), *MEDIUM, *beta)
+    assert result.exit_code == 0, result.output
+    folder = artifacts_of("hard")
+    assert {path.name for path in folder.iterdir()} >= HARD_FILES
+    table = pd.read_csv(folder / "hard_task_comparison.csv")
+    assert table.columns[:7].tolist() == [
+        *("method", "n_samples", "n_clusters", "silhouette", "nmi", "ari", "purity")
+    ]
+    assert set(table["method"]) == HARD_ROWS
+    uses = table.set_index("method")["label_use"]
+    assert uses["CVAE + k-means"] == "encode"
+    assert uses["CVAE, decoder alone + k-means"] == "train"
+    assert uses["CVAE on clusters + k-means"] == "none"
+    assert uses["Multimodal+Genre + k-means"] == "feature"
+    oracle = table["label_use"] != "none"
+    assert table.loc[oracle, "rank"].isna().all()
+    assert oracle.tolist() == [False] * 8 + [True] * 3, "oracles stand below"
+    for name in ("silhouette", "nmi", "ami", "ari", "purity", "accuracy"):
+        ends = table[f"{name}_low"], table[f"{name}_high"]
+        assert ((ends[0] <= table[name] + 1e-12) & (table[name] <= ends[1] + 1e-12)).all()
+    text = (folder / "hard_task_comparison.md").read_text()
+    assert "apart" in text or "Within noise of" in text
+    every = pd.read_csv(folder / "hard_task_metrics.csv")
+    assert len(every) == 11 + 2 + 4  # the two other fusions, and agglomerative of all four
+    audit = pd.read_csv(folder / "audit.csv").set_index("modality")
+    assert audit["verdict"]["genre"] == "label"
+    assert set(audit.index) == {"mfcc", "mel", "lyrics", "genre"}
+
+    for run in MlflowClient().search_runs(["0"], "tags.stage = 'fuse'"):
+        values = FeatureSet.load(tracking.local_artifacts(run), "multimodal_features")
+        assert str(values.label_use) == run.data.tags["label_use"]
+    clustered = [
+        tracking.local_artifacts(run)
+        for run in MlflowClient().search_runs(["0"], "tags.stage = 'cluster'")
+        if run.data.tags["model"].startswith("multimodal")
+    ]
+    assert len(clustered) == 8
+    for folder in clustered:
+        assert Assignment.load(folder, "multimodal_clusters").clusters.shape == (2, 20)
+    names = {p.name for p in Path(store).rglob("*_best.pth")}
+    assert {"cvae_best.pth", "betavae_best.pth", "vae_best.pth", "autoencoder_best.pth"} <= names
+    names = {p.name for p in Path(store).rglob("Z_*.npy")}
+    assert {"Z_cvae.npy", "Z_betavae.npy", "Z_vae.npy", "Z_autoencoder.npy"} <= names
+
+    trained = MlflowClient().search_runs(["0"], "tags.stage = 'train'")
+    betas = {run.data.tags["model"]: run.data.params.get("beta") for run in trained}
+    assert betas["betavae"] == "9.0"
+    assert betas["vae"] == betas["cvae"] == betas["conv_vae"] == "1.0", "beta is the BetaVAE's"
+
+    second = invoke(runner, "hard", "--data", str(corpus), *MEDIUM, *beta)
+    assert "hard: 36 stages, 36 reused" in second.output
+
+
+def test_hard_without_genres_leaves_out_what_needs_them(
+    runner: CliRunner, store: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "music"
+    folder.mkdir()
+    for n in range(12):
+        soundfile.write(folder / f"{n:02d}.wav", tone((200, 1000, 5000)[n % 3] + 5 * n), 22050)
+    result = invoke(runner, "hard", "--data", str(folder), *MEDIUM)
+    assert result.exit_code == 0, result.output
+    table = pd.read_csv(artifacts_of("hard") / "hard_task_comparison.csv")
+    needing = {"CVAE + k-means", "CVAE, decoder alone + k-means", "Multimodal+Genre + k-means"}
+    assert set(table["method"]) == HARD_ROWS - needing
+    assert "apart" not in result.output
+    told = invoke(runner, "train", "--data", str(folder), "--model", "cvae", *QUICK)
+    assert told.exit_code == 2
+    assert "condition_on=clusters" in told.output
+
+
+def noise_collection(folder: Path, *, tracks_per_genre: int) -> None:
+    """Ten genres of white noise through random filters: a sound of its own for each track, which
+    knows nothing of the genre."""
+    rng = np.random.default_rng(0)
+    for genre in range(10):
+        (folder / f"g{genre}").mkdir(parents=True)
+        for n in range(tracks_per_genre):
+            shaped = np.convolve(rng.normal(size=23_000), rng.normal(size=24), mode="same")
+            loudness = np.repeat(rng.uniform(0.02, 0.15, 10), 2300)
+            wave = loudness * shaped / np.abs(shaped).max()
+            soundfile.write(folder / f"g{genre}" / f"{n:03d}.wav", wave, 22050)
+
+
+def test_on_noise_label_free_rows_score_nothing_and_the_genre_itself_everything(
+    runner: CliRunner, store: Path, tmp_path: Path
+) -> None:
+    noise_collection(tmp_path / "noise", tracks_per_genre=60)
+    quick = ("--epochs", "3", "--seeds", "2", "--widths", "4,4,4", "--workers", "2")
+    result = invoke(runner, "hard", "--data", str(tmp_path / "noise"), *quick)
+    assert result.exit_code == 0, result.output
+    table = pd.read_csv(artifacts_of("hard") / "hard_task_metrics.csv")
+    assert (table["n_samples"] == 600).all()
+    free = table["label_use"] == "none"
+    assert free.sum() == 13
+    assert (table.loc[free, "ami"].abs() < 0.03).all()
+    assert (table.loc[free, "nmi"] - table.loc[free, "nmi_chance"]).abs().max() < 0.03
+    assert table.loc[free, "rank"].notna().all()
+    genre = table[table["method"].str.startswith("Multimodal+Genre")]
+    assert (genre["nmi"] > 0.9).all()
+    assert (genre["label_use"] == "feature").all()
+    assert genre["rank"].isna().all()
+    audit = pd.read_csv(artifacts_of("hard") / "audit.csv").set_index("modality")["verdict"]
+    verdicts = {"mfcc": "clear", "mel": "clear", "lyrics": "clear", "genre": "label"}
+    assert audit.to_dict() == verdicts
+
+
+def test_words_from_the_genre_in_an_innocent_file_end_below_the_ranking(
+    runner: CliRunner, store: Path, tmp_path: Path
+) -> None:
+    """The file declares nothing; the audit finds it out, and the fused rows are oracles."""
+    noise_collection(tmp_path / "music", tracks_per_genre=12)
+    rng = np.random.default_rng(1)
+    lines = ["filename,lyrics"]
+    for genre in range(10):
+        themes = [f"theme{genre}{letter}" for letter in "abcdefgh"]
+        lines += [f"g{genre}/{n:03d},{' '.join(rng.choice(themes, 30))}" for n in range(12)]
+    (tmp_path / "words.csv").write_text("\n".join(lines))
+    arguments = ("--data", str(tmp_path / "music"), "--lyrics", str(tmp_path / "words.csv"))
+    result = invoke(runner, "multimodal", *arguments, "--seeds", "2", "--workers", "2")
+    assert result.exit_code == 0, result.output
+    assert "lyrics: label" in result.output
+    table = pd.read_csv(tracking.local_artifacts(run_of("evaluate")) / "hard_task_metrics.csv")
+    assert len(table) == 8
+    assert (table["label_use"] == "feature").all()
+    assert table["rank"].isna().all()
+    declared = tracking.local_artifacts(run_of("lyrics"))
+    assert FeatureSet.load(declared, "lyrics_embeddings").label_use == 0
+
+
+def test_a_hard_table_is_the_same_bit_for_bit_when_computed_again(
+    runner: CliRunner, store: Path, corpus: Path
+) -> None:
+    tables = []
+    for _ in range(2):
+        result = invoke(runner, "hard", "--data", str(corpus), *MEDIUM)
+        assert result.exit_code == 0, result.output
+        folder = artifacts_of("hard")
+        tables.append(
+            [
+                pd.read_csv(folder / f"hard_task_{name}.csv").drop(columns="run_id")
+                for name in ("metrics", "comparison")
+            ]
+        )
+        for run in MlflowClient().search_runs(["0"], "attributes.status = 'FINISHED'"):
+            if "stage" in run.data.tags:
+                MlflowClient().delete_run(run.info.run_id)  # so that nothing can be reused
+    for one, two in zip(*tables, strict=True):
+        pd.testing.assert_frame_equal(one, two, check_exact=True)
+
+
+def test_any_finished_clustering_run_can_be_evaluated_and_any_embedding_drawn(
+    runner: CliRunner, store: Path, corpus: Path
+) -> None:
+    data = ("--data", str(corpus), "--workers", "2")
+    nothing = invoke(runner, "evaluate", *data)
+    assert nothing.exit_code == 2
+    assert "no finished clustering run" in nothing.output
+    cvae = ("--model", "cvae", "--condition_on", "clusters")
+    result = invoke(runner, "cluster", "--data", str(corpus), *cvae, *QUICK)
+    assert result.exit_code == 0, result.output
+    clustering, embedding = run_of("cluster"), run_of("train")
+    one = invoke(runner, "evaluate", *data, "--run", clustering.info.run_id[:12])
+    assert one.exit_code == 0, one.output
+    table = pd.read_csv(tracking.local_artifacts(run_of("evaluate")) / "hard_task_metrics.csv")
+    assert table["method"].tolist() == ["CVAE on clusters + k-means"]
+    assert table["ami"].item() == clustering.data.metrics["ami"]
+    assert invoke(runner, "evaluate", *data).exit_code == 0
+    for run_id, said in (
+        ("nonsense!", "no such runs"),
+        ("0123456789abcdef", "no such runs"),
+        (embedding.info.run_id, "clusters nothing"),
+    ):
+        wrong = invoke(runner, "evaluate", *data, "--run", run_id)
+        assert wrong.exit_code == 2
+        assert said in wrong.output
+    drawn = invoke(
+        runner, "visualize", "--data", str(corpus), "--run", embedding.info.run_id, *QUICK
+    )
+    assert drawn.exit_code == 0, drawn.output
+    names = {path.name for path in tracking.local_artifacts(run_of("visualize")).iterdir()}
+    assert names >= {path for path in HARD_FILES if path.endswith(("space.png", "tion.png"))}
+    wrong = invoke(runner, "visualize", "--data", str(corpus), "--run", clustering.info.run_id)
+    assert wrong.exit_code == 2
+    assert "made no embedding" in wrong.output
+
+
+def test_a_run_about_another_collection_is_refused(
+    runner: CliRunner, store: Path, corpus: Path, tmp_path: Path
+) -> None:
+    assert invoke(runner, "cluster", "--data", str(corpus), "--model", "pca").exit_code == 0
+    shutil.copytree(corpus / "genres" / "rock", tmp_path / "other" / "rock")
+    shutil.copytree(corpus / "genres" / "pop", tmp_path / "other" / "pop")
+    run_id = run_of("cluster").info.run_id
+    wrong = invoke(runner, "evaluate", "--data", str(tmp_path / "other"), "--run", run_id)
+    assert wrong.exit_code == 2
+    assert "about another collection" in wrong.output
+
+
+def test_a_sweep_has_a_row_for_every_beta(runner: CliRunner, store: Path, corpus: Path) -> None:
+    arguments = ("--data", str(corpus), "--betas", "0,1,8", *QUICK)
+    result = invoke(runner, "sweep", *arguments, "--epochs", "40")
+    assert result.exit_code == 0, result.output
+    folder = tracking.local_artifacts(run_of("sweep"))
+    assert (folder / "beta_sweep.png").exists()
+    table = pd.read_csv(folder / "beta_sweep.csv")
+    assert table["beta"].tolist() == [0, 1, 8]
+    assert table["val_kl"].is_monotonic_decreasing, "a heavier KL term is a smaller one"
+    assert table["val_reconstruction"].is_monotonic_increasing
+    assert invoke(runner, "sweep", "--betas", "4").exit_code == 2
+
+
+def test_faults_are_kept_or_dropped_by_name(
+    runner: CliRunner, store: Path, corpus: Path, tmp_path: Path
+) -> None:
+    """A folder named as GTZAN is: two of its 70, and a clip that is there twice."""
+    for genre, numbers in {"country": (7, 8), "metal": (3, 4), "rock": (0, 1)}.items():
+        (tmp_path / "gtzan" / genre).mkdir(parents=True)
+        for place, number in enumerate(numbers):
+            sound, rate = soundfile.read(corpus / "genres" / genre / f"{genre}.{place:05d}.flac")
+            path = tmp_path / "gtzan" / genre / f"{genre}.{number:05d}.wav"
+            soundfile.write(path, sound[: 3 * rate], rate)
+    shutil.copy(tmp_path / "gtzan/rock/rock.00000.wav", tmp_path / "gtzan/rock/rock.00002.wav")
+    data = ("--data", str(tmp_path / "gtzan"), "--workers", "1")
+    kept = invoke(runner, "features", *data)
+    assert "7 tracks in 3 genres" in kept.output
+    assert "2 in GTZAN's list of faulty clips, 1 the same as another" in kept.output
+    table = pd.read_csv(tracking.local_artifacts(run_of("features")) / "faults.csv")
+    assert set(table["track_id"]) == {
+        *("country/country.00008.wav", "metal/metal.00004.wav", "rock/rock.00002.wav")
+    }
+    dropped = invoke(runner, "features", *data, "--faults", "drop")
+    assert "2 clips in GTZAN's list of faults are dropped" in dropped.output
+    assert "5 tracks in 3 genres" in dropped.output
+    refused = invoke(runner, "features", "--data", str(corpus), "--faults", "drop")
+    assert refused.exit_code == 2
+    assert "not GTZAN" in refused.output

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 from scipy import stats
-from sklearn.metrics import normalized_mutual_info_score
+from sklearn.metrics import adjusted_mutual_info_score, normalized_mutual_info_score
 
 from genre_vae import metrics
 from tests.conftest import blobs
@@ -134,3 +134,19 @@ def test_tracks_without_a_genre_count_for_internal_metrics_only() -> None:
     known = metrics.score(FEATURES.values[10:], clusters[10:], labels[10:])
     assert {m: whole[m] for m in metrics.LABEL} == {m: known[m] for m in metrics.LABEL}
     assert whole["silhouette"] != known["silhouette"]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_ami_of_a_table_is_scikit_learns(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 4, 80)
+    clusters = np.where(rng.random(80) < 0.5, labels, rng.integers(0, 7, 80))
+    ours = metrics.adjusted_mutual_info(metrics.contingency(labels.astype(str), clusters))
+    assert ours == pytest.approx(adjusted_mutual_info_score(labels, clusters), abs=1e-12)
+    empty = np.pad(metrics.contingency(labels.astype(str), clusters), 1)
+    assert metrics.adjusted_mutual_info(empty) == pytest.approx(ours)
+
+
+def test_ami_of_one_genre_or_one_cluster_is_undefined() -> None:
+    for table in ([[3, 4]], [[3], [4]], [[3, 4], [0, 0]]):
+        assert np.isnan(metrics.adjusted_mutual_info(np.array(table)))

@@ -247,3 +247,27 @@ def test_the_conv_vae_reconstructs_real_windows_better_than_their_mean(gtzan_min
     mean = torch.from_numpy(fitted.scaler.transform(mel[~held_out])).flatten(0, 1).mean(dim=0)
     assert error < 0.8 * (x - mean).square().mean()
     assert 0 <= x.min() < x.max() <= 1
+
+
+def test_resumed_members_are_the_unbroken_ones(tmp_path: Path) -> None:
+    features, config = blobs(40, groups=4), replace(CONFIG, epochs=45)
+
+    def die(seed: int, epoch: Epoch) -> None:
+        if epoch.epoch == 30:
+            raise KeyboardInterrupt
+
+    path = tmp_path / "last.pth"
+    with pytest.raises(KeyboardInterrupt):
+        training.fit_members(features, config, seeds=[5, 6], on_epoch=die, checkpoint=path)
+    resumed = training.fit_members(features, config, seeds=[5, 6], checkpoint=path)
+    unbroken = training.fit_members(features, config, seeds=[5, 6])
+    for one, two in zip(resumed, unbroken, strict=True):
+        assert_same_weights(one, two)
+        assert one.history == two.history
+    with pytest.raises(InputError, match="another configuration"):
+        training.fit_members(features, config, seeds=[5, 7], checkpoint=path)
+
+
+def test_windows_are_trained_one_member_at_a_time() -> None:
+    with pytest.raises(ValueError, match="cannot be stacked"):
+        training.fit_members(windows(), CONV, seeds=[0, 1])
