@@ -6,11 +6,12 @@ BIN := $(VENV)/bin
 RUN = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/mlflow run . --env-manager local \
 	--experiment-name genre-vae -P data="$(DATA)" $(ARGS)
 
-.PHONY: help easy medium main ui install lint format test test-slow check clean
+.PHONY: help easy medium hard main ui install lint format test test-slow check clean
 
 help:
 	@echo "make easy [DATA=folder] [ARGS='-P seeds=3']   the Easy level (the demo corpus, or data/gtzan)"
 	@echo "make medium [DATA=folder]                     the Medium level"
+	@echo "make hard [DATA=folder]                       the Hard level"
 	@echo "make main [DATA=folder]                       every level"
 	@echo "make ui                                       look at the runs on http://127.0.0.1:5000"
 	@echo "make test | make check                        the tests | format, lint, types and tests"
@@ -20,6 +21,9 @@ easy: install
 
 medium: install
 	$(RUN) -e medium
+
+hard: install
+	$(RUN) -e hard
 
 main: install
 	$(RUN) -e main

@@ -26,7 +26,7 @@ def main(tracker: Tracker, options: Options) -> None:
     for name, (level, given) in levels.items():
         with tracker.group(name) as group:
             outcomes.append(level(group, given))
-            group.summary(outcomes[-1:])
+            group.summary(outcomes[-1:], listed=False)
     tracker.summary(outcomes)
 
 

@@ -335,7 +335,7 @@ class Reconstructed(NamedTuple):
 def reconstructions(blocks: Sequence[Reconstructed], *, title: str) -> Figure:
     """Originals, reconstructions and errors, a column per track and three rows per model."""
     columns = max(len(block.names) for block in blocks)
-    heights = [0.62 if block.rows else 1.25 for block in blocks]
+    heights = [0.85 if block.rows else 1.25 for block in blocks]
     figure = Figure(
         figsize=(1.6 + 3.1 * columns, 1.0 + sum(3.3 * h + 0.8 for h in heights)),
         layout="constrained",
@@ -362,7 +362,12 @@ def reconstructions(blocks: Sequence[Reconstructed], *, title: str) -> Figure:
                     axes.set_axis_off()
                     continue
                 image = axes.imshow(
-                    images[column], origin="lower", aspect="auto", cmap=cmap, vmin=least, vmax=most
+                    images[column],
+                    origin="upper" if block.rows else "lower",
+                    aspect="auto",
+                    cmap=cmap,
+                    vmin=least,
+                    vmax=most,
                 )
                 if name == "original":
                     axes.set_title(_plain(block.names[column], 34), fontsize=9)
@@ -415,7 +420,9 @@ def comparison_chart(frame: pd.DataFrame, *, metric: str, title: str) -> Figure:
     axes.axvline(0, color="#444444", lw=0.8)
     axes.set_yticks(places, names, fontsize=9)
     axes.set_ylim(places[-1] + 0.7, -0.8)
-    axes.set_xlabel(f"{metric}: mean and 95 % interval over seeds (0 is chance)")
+    chance = ", 0 is chance" if metric == "ami" else ""
+    name = metric.upper() if chance else metric
+    axes.set_xlabel(f"{name}: mean and 95 % interval over seeds{chance}")
     axes.set_title(_plain(title, 90), fontsize=13, fontweight="bold", loc="left")
     axes.grid(axis="x", alpha=0.2)
     for side in ("top", "right", "left"):

@@ -15,6 +15,7 @@ import json
 import logging
 import os
 import platform
+import shlex
 import shutil
 import signal
 import socket
@@ -286,9 +287,9 @@ class Tracker:
             for run in runs
         ]
 
-    def summary(self, outcomes: Sequence[Outcome]) -> None:
+    def summary(self, outcomes: Sequence[Outcome], *, listed: bool = True) -> None:
         """Put what a person looks for first on this run itself, since the UI folds its children:
-        the best row's metrics, the tables and the figures; and say where they are."""
+        the best row's metrics, the tables and the figures; and, if `listed`, say where they are."""
         best: dict[str, float] = {}
         tags: dict[str, str] = {}
         files: list[Path] = []
@@ -309,7 +310,7 @@ class Tracker:
         folder = local_artifacts(self.client.get_run(self.run_id))
         reused = sum(stage.reused for stage in self.stages)
         print(f"{self.level}: {len(self.stages)} stages, {reused} reused")
-        for file in files:
+        for file in files if listed else ():
             print(f"  {folder / file.name}")
 
     @contextlib.contextmanager
@@ -361,6 +362,9 @@ def invocation(entry_point: str, options: Mapping[str, object]) -> Iterator[Trac
         started = time.monotonic()
         yield Tracker(root, client, entry_point, run_id)
         print(f"{entry_point}: run {run_id} finished in {time.monotonic() - started:.1f} s")
+        uri = mlflow.get_tracking_uri()
+        if uri.startswith("sqlite:"):  # of another store its owner knows the address
+            print(f"look at it with: mlflow ui --backend-store-uri {shlex.quote(uri)}")
 
 
 def open_store(root: Path) -> MlflowClient:

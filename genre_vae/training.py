@@ -255,12 +255,8 @@ def fit_members(
             torch.stack(draws)
             for draws in zip(*(member.draw(n_windows) for member in members), strict=True)
         )
-        for batch, window in zip(
-            torch.split(order, config.batch_size, dim=1),
-            torch.split(drawn, config.batch_size, dim=1),
-            strict=True,
-        ):
-            rows = train.gather(1, batch)
+        for batch in torch.split(order, config.batch_size, dim=1):
+            rows, window = train.gather(1, batch), drawn.gather(1, batch)
             b = rows.shape[1]
             noise = torch.cat([member.noise(b) for member in members]).to(device)
             told = met[each, rows].flatten()
@@ -443,7 +439,7 @@ class _Member:
         return build(self.config, shape, self.conditioner.n_conditions if self.conditioner else 0)
 
     def draw(self, n_windows: int) -> tuple[Tensor, Tensor]:
-        """An order of the training tracks, and a window for each of them."""
+        """An order of the training tracks, and a window for each of them (not in that order)."""
         n = len(self.train)
         order = torch.randperm(n, generator=self.generator)
         return order, torch.randint(n_windows, (n,), generator=self.generator)

@@ -3,11 +3,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from genre_vae import figures
+from genre_vae.records import InputError
 from tests.conftest import blobs
 
 
@@ -121,3 +123,91 @@ def test_a_cluster_that_has_most_of_another_genre_says_both() -> None:
 def test_many_members_leave_room_for_their_curves() -> None:
     rows = [(1, 5.0, 6.0), (2, 4.0, 5.0)]
     assert legends(figures.loss_curves(dict.fromkeys(range(40), rows), title="t")) == []
+
+
+def test_the_distribution_is_ordered_to_the_diagonal() -> None:
+    labels = np.repeat(np.array(["a", "b", "c"]), 10)
+    clusters = np.repeat(np.array([2, 0, 1]), 10)  # each genre one cluster, in another order
+    clusters[0] = -1
+    figure = figures.cluster_distribution(labels, clusters, title="t", subtitle="s")
+    axes = figure.axes[0]
+    shares = np.asarray(axes.images[0].get_array())
+    np.testing.assert_allclose(np.diag(shares[:, :3]), [0.9, 1, 1])
+    np.testing.assert_allclose(shares.sum(axis=1), 1)
+    assert [text.get_text() for text in axes.get_xticklabels()] == [
+        *("2\n(9)", "0\n(10)", "1\n(10)", "noise\n(1)")
+    ]
+    written = {
+        (round(t.get_position()[0]), round(t.get_position()[1])): t.get_text()
+        for t in axes.texts[:4]
+    }
+    assert written == {(0, 0): "9", (3, 0): "1", (1, 1): "10", (2, 2): "10"}
+
+
+def test_more_clusters_than_genres_and_fewer_and_unknown_genres() -> None:
+    labels = np.array(["a", "b", ""] * 8)
+    for k in (1, 2, 5):
+        clusters = np.arange(24) % k
+        figure = figures.cluster_distribution(labels, clusters, title="t", subtitle="s")
+        assert np.asarray(figure.axes[0].images[0].get_array()).shape == (2, k)
+
+
+def test_reconstructions_show_original_result_and_signed_error() -> None:
+    rng = np.random.default_rng(0)
+    original = rng.normal(size=(3, 8, 12)).astype(np.float32)
+    block = figures.Reconstructed(
+        "VAE", ["x.wav", "y.wav", "z.wav"], original, original + 2, "dB", "mel"
+    )
+    short = figures.Reconstructed(
+        *("AE", ["x.wav"], original[:1, :2], original[:1, :2], "sd", "mfcc", ("mean", "sd"))
+    )
+    figure = figures.reconstructions([block, short], title="t")
+    panels = [axes for part in figure.subfigs for axes in part.axes if axes.images]
+    images = [np.asarray(axes.images[0].get_array()) for axes in panels]
+    np.testing.assert_array_equal(images[0], original[0])
+    np.testing.assert_array_equal(images[3], original[0] + 2)
+    np.testing.assert_allclose(images[6], 2, atol=1e-5)
+    limits = panels[0].images[0].get_clim()
+    assert limits == panels[3].images[0].get_clim() == (original.min(), original.max())
+    low, high = panels[6].images[0].get_clim()
+    assert low == -high
+    assert "RMSE 2.00 dB" in panels[6].get_xlabel()
+
+
+def test_the_chart_keeps_oracles_below_the_line() -> None:
+    frame = pd.DataFrame(
+        {
+            "method": ["honest", "cheat"],
+            "ami": [0.3, 0.9],
+            "ami_low": [0.2, np.nan],
+            "ami_high": [0.4, np.nan],
+            "label_use": ["none", "feature"],
+            "rank": pd.array([1, pd.NA], dtype="Int64"),
+        }
+    )
+    axes = figures.comparison_chart(frame, metric="ami", title="t").axes[0]
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    assert names == ["honest", "cheat  (feature)"]
+    places = axes.get_yticks()
+    line = next(t for t in axes.texts if "oracles" in t.get_text()).get_position()[1]
+    assert places[0] < line < places[1], "the axis points down"
+    assert axes.yaxis_inverted()
+
+
+def test_umap_without_the_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "umap", None)
+    with pytest.raises(InputError, match=r"pip install 'genre-vae\[umap\]'"):
+        figures.umap(np.eye(5), seed=0)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # numba's and umap's own, which change with every version
+def test_umap_keeps_neighbours_together_and_depends_on_its_seed() -> None:
+    pytest.importorskip("umap", reason="pip install 'genre-vae[umap]'")
+    values = blobs(60, groups=3).values
+    points, trust = figures.umap(values, seed=0)
+    assert points.shape == (60, 2)
+    assert trust > 0.8
+    np.testing.assert_array_equal(points, figures.umap(values, seed=0)[0])
