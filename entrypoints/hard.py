@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from entrypoints.features import features
 from entrypoints.lyrics import lyrics
 from entrypoints.multimodal import multimodal
 from entrypoints.options import CONV, DATA, LYRICS, SEEDS, TRAINING, Options, entry_point
+from entrypoints.register import register
 from entrypoints.train import train
 from entrypoints.visualize import draw
 from genre_vae.comparison import best, table
@@ -55,7 +56,10 @@ def hard(tracker: Tracker, options: Options) -> Outcome:
     more = cluster_all(tracker, options, fused, ["agglomerative"])
     evaluated = evaluate(tracker, source, [*clusterings.values(), *more.values()])
     compared = compare(tracker, "hard", source.dataset, list(clusterings.values()))
-    maps = figures(tracker, options, source, found, clusterings)
+    rows = tracker.scored(source.dataset, [run.run_id for run in clusterings.values()])
+    maps = figures(tracker, options, source, found, clusterings, rows)
+    if options.register == "yes":
+        register(tracker, options, source.dataset, rows)
     return compared, [evaluated, audited, maps]
 
 
@@ -65,10 +69,10 @@ def figures(
     source: StageRun,
     found: Mapping[str, StageRun],
     clusterings: Mapping[tuple[str, str], StageRun],
+    rows: Sequence[Mapping[str, object]],
 ) -> StageRun:
     """The level's figures: of the trained model whose clusters rank highest, with the ConvVAE's
     reconstructions beside its own."""
-    rows = tracker.scored(source.dataset, [run.run_id for run in clusterings.values()])
     trained = [row for row in rows if found[str(row["model"])].stage == "train"]
     ranked = table(
         [row for row in trained if row["model"] not in ("pca", "spectral")], level="hard"
@@ -88,7 +92,7 @@ def figures(
 
 @entry_point(
     *(*DATA, "n_clusters", *LYRICS, "lyrics_weight", *TRAINING, "condition_dim"),
-    *(*CONV, "projection", *SEEDS),
+    *(*CONV, "projection", "register", "metric", *SEEDS),
 )
 def main(tracker: Tracker, options: Options) -> None:
     """Hard level: the seed's seven methods, the ConvVAE, three CVAEs and an oracle; an audit of

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @entry_point(
     *(*DATA, "n_clusters", "eps", *LYRICS, "lyrics_weight", *TRAINING, "condition_dim"),
-    *(*CONV, "projection", *SEEDS),
+    *(*CONV, "projection", "register", "metric", *SEEDS),
 )
 def main(tracker: Tracker, options: Options) -> None:
     """Every level in turn, under one run with the best scores on it."""

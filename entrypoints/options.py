@@ -40,6 +40,12 @@ class Options:
     faults: str = "keep"
     run: str = "auto"
     projection: str = "tsne"
+    metric: str = "auto"
+    register: str = "yes"
+    file: str = ""
+    output: str = ""
+    model_uri: str = "models:/genre-vae@champion"
+    neighbours: int = 5
     condition: str = "encoder+decoder"
     condition_on: str = "genre"
     encode_as: str = "genre"
@@ -190,6 +196,10 @@ class _Widths(click.ParamType[str]):
         return str(value)
 
 
+METRICS = (
+    *("silhouette", "calinski_harabasz", "davies_bouldin"),
+    *("nmi", "ami", "ari", "purity", "accuracy"),
+)
 MODEL_NAMES = ("pca", "spectral", "autoencoder", "vae", "betavae", "conv_vae", "cvae")
 LEVELS = ("easy", "medium", "hard")
 _ABOVE_ZERO = _Finite(0, min_open=True, max=1e6)
@@ -229,6 +239,18 @@ _KINDS: dict[str, tuple[Any, str]] = {
         "GTZAN's 70 faulty clips (Kereliuk et al., 2015): kept, or dropped at the door.",
     ),
     "run": (str, "A run's id in the tracking store, or its beginning; 'auto': what the level has."),
+    "metric": (
+        click.Choice(["auto", *METRICS]),
+        "What chooses the champion; 'auto': AMI, or silhouette where no genres are known.",
+    ),
+    "register": (
+        click.Choice(["yes", "no"]),
+        "Whether to register the best label-free row as a model that takes audio.",
+    ),
+    "file": (str, "An audio file, or a folder of them."),
+    "output": (str, "Where to write the answer: a file ending in .csv or .json; '' for none."),
+    "model_uri": (str, "A registered or logged model."),
+    "neighbours": (_Whole(0, 1000), "How many of the collection's nearest tracks to name."),
     "projection": (click.Choice(["tsne", "umap"]), "What draws maps; umap is an extra."),
     "condition": (
         click.Choice(["encoder+decoder", "decoder"]),

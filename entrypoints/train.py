@@ -27,7 +27,7 @@ def train(tracker: Tracker, options: Options, source: StageRun, model: str) -> S
     The input is the MFCC statistics, and the mel windows for the ConvVAE and the direct spectral
     baseline. Its folder holds ``Z_<model>.npy`` and ``<model>_best.pth`` of the first seed at the
     top, and those of every further seed in ``seed_<number>``. Its tag ``model`` is `row_of` the
-    table, its tag ``output`` the file's name.
+    table, ``reads`` its input, and ``output`` the name of the file that it makes.
     """
     if model in ("pca", "spectral"):
         return _baseline(tracker, options, source, model)
@@ -119,7 +119,7 @@ def train(tracker: Tracker, options: Options, source: StageRun, model: str) -> S
         dataset=source.dataset,
         config=logged | {"device": options.device},
         inputs=[source],
-        tags={"model": row, "output": latents(model), "label_use": use},
+        tags={"model": row, "reads": name, "output": latents(model), "label_use": use},
         compute=compute,
     )
 
@@ -135,7 +135,9 @@ def _baseline(tracker: Tracker, options: Options, source: StageRun, model: str) 
 
         data = _input(source, name)
         if model == "pca":
-            embedding = baselines.pca(data, n_components=config["latent_dim"])
+            fitted = baselines.fit_pca(data, n_components=config["latent_dim"])
+            fitted.save(record.folder / "pca.npz")
+            embedding = fitted.apply(data)
         else:
             embedding = baselines.raw(data)
         embedding.save(record.folder, latents(model))
@@ -147,7 +149,12 @@ def _baseline(tracker: Tracker, options: Options, source: StageRun, model: str) 
         dataset=source.dataset,
         config=config,
         inputs=[source],
-        tags={"model": model, "output": latents(model), "label_use": LabelUse.NONE},
+        tags={
+            "model": model,
+            "reads": name,
+            "output": latents(model),
+            "label_use": LabelUse.NONE,
+        },
         compute=compute,
     )
 

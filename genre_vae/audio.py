@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import math
 import re
 from pathlib import Path
 
@@ -26,13 +28,16 @@ class BadAudioError(ValueError):
     """A file that cannot be used; the message is the reason, without the file's name."""
 
 
-def load(path: str | Path) -> FloatArray:
+def load(source: str | Path | bytes, *, max_seconds: float = math.inf) -> FloatArray:
     """Decode the middle 30 s of a file to mono at 22,050 Hz.
 
     Parameters
     ----------
-    path
-        Any format libsndfile decodes (wav, au, flac, ogg, mp3), any rate and channel count.
+    source
+        A path, or a file's content. Any format libsndfile decodes (wav, au, flac, ogg, mp3), any
+        rate and channel count.
+    max_seconds
+        The longest that the whole file may be.
 
     Returns
     -------
@@ -43,14 +48,19 @@ def load(path: str | Path) -> FloatArray:
     ------
     BadAudioError
         If the file is missing, empty, undecodable, truncated (under 95 % of the length its header
-        claims), shorter than 1 s, silent (peak under -80 dBFS) or has a non-finite sample.
+        claims), shorter than 1 s, longer than `max_seconds`, silent (peak under -80 dBFS) or has a
+        non-finite sample.
     """
-    path = Path(path)
+    opened: Path | io.BytesIO
     try:
-        with path.open("rb") as file:  # says why it cannot be read, which libsndfile does not
-            if not file.read(1):
-                raise BadAudioError("empty file")
-        samples, rate = _decode(path)
+        if isinstance(source, bytes):
+            beginning, opened = source[:1], io.BytesIO(source)
+        else:
+            with Path(source).open("rb") as file:  # says why it cannot be read, not so libsndfile
+                beginning, opened = file.read(1), Path(source)
+        if not beginning:
+            raise BadAudioError("empty file")
+        samples, rate = _decode(opened, max_seconds)
     except soundfile.LibsndfileError as error:
         raise BadAudioError(f"cannot be decoded: {error.error_string.rstrip('.')}") from error
     except OSError as error:
@@ -68,9 +78,12 @@ def load(path: str | Path) -> FloatArray:
     return np.ascontiguousarray(mono, dtype=np.float32)
 
 
-def _decode(path: Path) -> tuple[FloatArray, int]:
+def _decode(source: Path | io.BytesIO, max_seconds: float) -> tuple[FloatArray, int]:
     """The middle of a file, (samples,) or (samples, channels), and its rate in Hz."""
-    with soundfile.SoundFile(path) as file:
+    with soundfile.SoundFile(source) as file:
+        seconds = file.frames / file.samplerate
+        if seconds > max_seconds:
+            raise BadAudioError(f"too long: {seconds:.0f} s, at most {max_seconds:.0f} s")
         repaired = _REPAIRED_DATA_SIZE.search(file.extra_info)
         if repaired and int(repaired[1]) not in _UNKNOWN_SIZES:
             _refuse_truncated(present=int(repaired[2]), claimed=int(repaired[1]))

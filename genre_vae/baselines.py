@@ -2,15 +2,61 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
+
 import numpy as np
 
-from genre_vae.records import FeatureSet, InputError
+from genre_vae.records import FeatureSet, FloatArray, InputError, replacing
 from genre_vae.scaling import Scaler
 
 BLOCK = 8192  # dimensions looked at at a time
 
 
-def pca(features: FeatureSet, *, n_components: int) -> FeatureSet:
+@dataclass(frozen=True, eq=False)
+class Projection:
+    """Principal components that can be taken of other tracks too.
+
+    Parameters
+    ----------
+    scaler
+        Standardises d values.
+    mean : (d,)
+        Of the standardised values.
+    components : (k, d)
+        Orthonormal rows.
+    """
+
+    scaler: Scaler
+    mean: FloatArray
+    components: FloatArray
+
+    def apply(self, features: FeatureSet) -> FeatureSet:
+        """(n, ...) flattened to (n, d) -> (n, k), a FeatureSet named e.g. ``pca(mfcc)``."""
+        flat = self.scaler.transform(features.values.reshape(len(features), -1))
+        values = (flat - self.mean) @ self.components.T
+        return features.derive(f"pca({features.name})", values.astype(np.float32))
+
+    def save(self, path: Path) -> None:
+        """Write an ``.npz`` file of plain arrays."""
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            np.savez(
+                file,
+                scaler_mean=self.scaler.mean,
+                scaler_scale=self.scaler.scale,
+                mean=self.mean,
+                components=self.components,
+            )
+
+    @classmethod
+    def load(cls, path: Path) -> Projection:
+        """Read what `save` wrote."""
+        with np.load(path, allow_pickle=False) as file:
+            scaler = Scaler(file["scaler_mean"], file["scaler_scale"])
+            return cls(scaler, file["mean"], file["components"])
+
+
+def fit_pca(features: FeatureSet, *, n_components: int) -> Projection:
     """Principal components of the standardised features.
 
     Parameters
@@ -19,10 +65,6 @@ def pca(features: FeatureSet, *, n_components: int) -> FeatureSet:
         Further axes are flattened to d.
     n_components
         Of the result; at most ``min(n, d)`` can be had, and more gives that many.
-
-    Returns
-    -------
-    FeatureSet named e.g. ``pca(mfcc)``, values (n, n_components)
 
     Notes
     -----
@@ -34,10 +76,10 @@ def pca(features: FeatureSet, *, n_components: int) -> FeatureSet:
     if len(features) < 2:
         raise InputError(f"{features.name}: PCA needs two tracks, got {len(features)}")
     flat = features.values.reshape(len(features), -1)
-    n_components = min(n_components, *flat.shape)
-    standardised = Scaler.fit(flat).transform(flat)
-    components = PCA(n_components, svd_solver="full").fit_transform(standardised)
-    return features.derive(f"pca({features.name})", components.astype(np.float32))
+    scaler = Scaler.fit(flat)
+    fitted = PCA(min(n_components, *flat.shape), svd_solver="full").fit(scaler.transform(flat))
+    mean, components = (one.astype(np.float32) for one in (fitted.mean_, fitted.components_))
+    return Projection(scaler, mean, components)
 
 
 def raw(features: FeatureSet) -> FeatureSet:

@@ -78,7 +78,7 @@ def scan(folder: Path) -> Catalog:
             (folder / name for name in ("genres_original", "genres") if (folder / name).is_dir()),
             folder,
         )
-        files = _audio_files(base)
+        files = audio_files(base)
     except OSError as error:
         raise InputError(f"{error.filename}: cannot be read: {error.strerror}") from error
     paths = sorted(files, key=lambda path: path.relative_to(folder).as_posix())
@@ -106,7 +106,10 @@ def scan(folder: Path) -> Catalog:
     )
 
 
-def _audio_files(base: Path) -> list[Path]:
+def audio_files(base: Path) -> list[Path]:
+    """The audio files below a folder, sorted by path; hidden ones left out. OSError where a folder
+    cannot be read."""
+
     def refuse(error: OSError) -> None:
         raise error  # os.walk would leave an unreadable folder out without a word
 
@@ -119,7 +122,7 @@ def _audio_files(base: Path) -> list[Path]:
             # a broken link is listed as unreadable; a pipe or a device would never end
             if audio and (path.is_file() or path.is_symlink()):
                 found.append(path)
-    return found
+    return sorted(found)
 
 
 def _is_utf8(path: Path) -> bool:

@@ -60,7 +60,8 @@ def cluster(
         )
     values = np.asarray(values, dtype=np.float64)
     if algorithm == "k-means":
-        clusterer = KMeans(n_clusters, n_init=N_INIT, random_state=seed)
+        # tol=0: until nobody moves, so that a track's cluster is the one with the nearest mean
+        clusterer = KMeans(n_clusters, n_init=N_INIT, tol=0, random_state=seed)
     elif algorithm == "agglomerative":
         clusterer = AgglomerativeClustering(n_clusters, linkage="ward")
     else:
@@ -69,6 +70,25 @@ def cluster(
         # Equal rows can leave fewer clusters than were asked for; their number is told with them.
         warnings.filterwarnings("ignore", "Number of distinct clusters", ConvergenceWarning)
         return renumbered(clusterer.fit_predict(values))
+
+
+def centroids(values: npt.NDArray[np.floating], clusters: IntArray) -> npt.NDArray[np.float64]:
+    """The mean of each cluster: (n, d), (n,) from 0 without gaps -> (c, d)."""
+    means = [
+        values[clusters == c].mean(axis=0, dtype=np.float64) for c in range(clusters.max() + 1)
+    ]
+    return np.stack(means)
+
+
+def nearest(
+    values: npt.NDArray[np.floating], points: npt.NDArray[np.floating]
+) -> tuple[IntArray, npt.NDArray[np.float64]]:
+    """The nearest of some points to each row, and how far it is: (n, d), (c, d) -> (n,), (n,)."""
+    from scipy.spatial.distance import cdist
+
+    distances = cdist(np.asarray(values, np.float64), np.asarray(points, np.float64))
+    found = distances.argmin(axis=1)
+    return found.astype(np.int64), distances[np.arange(len(found)), found]
 
 
 def knee_eps(values: npt.NDArray[np.floating]) -> float:

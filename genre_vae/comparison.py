@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ from tabulate import tabulate
 
 from genre_vae import clustering
 from genre_vae.metrics import INTERNAL, LABEL, adjusted_mutual_info, contingency
-from genre_vae.records import Assignment, LabelUse, StrArray
+from genre_vae.records import Assignment, InputError, LabelUse, StrArray
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -253,6 +253,68 @@ def statement(found: Sequence[Difference]) -> str:
     return "\n\n".join(lines)
 
 
+def champion(
+    rows: Sequence[Mapping[str, Any]], *, metric: str
+) -> tuple[Mapping[str, Any], list[str]]:
+    """The best row that no label touched and that can place a new track by its sound.
+
+    Parameters
+    ----------
+    rows
+        As for `table`.
+    metric
+        One of `METRICS`, of which Davies-Bouldin is best when low; ``auto`` is AMI, or silhouette
+        where no genres are known.
+
+    Returns
+    -------
+    row, passed
+        With a line for every better row that was passed over.
+
+    Raises
+    ------
+    InputError
+        If there is no such row, or the metric is not defined for any.
+    """
+    free = [row for row in rows if row["label_use"] == str(LabelUse.NONE)]
+    if metric == "auto":
+        metric = next(
+            (m for m in RANKED_BY if any(np.isfinite(row.get(m, np.nan)) for row in free)), "ami"
+        )
+    sign = -1 if metric == "davies_bouldin" else 1
+    defined = [row for row in free if np.isfinite(row.get(metric, np.nan))]
+    ordered = sorted(defined, key=lambda row: -sign * row[metric])
+    passed: list[str] = []
+    for row in ordered:
+        reason = _unservable(row)
+        if reason is None:
+            return row, passed
+        passed.append(f"{row['method']} ({metric} {row[metric]:.3f}) is passed over: {reason}")
+    if passed:
+        raise InputError("nothing to register: " + "; ".join(passed))
+    raise InputError(f"nothing to register: no row that no label touched has a defined {metric}")
+
+
+def _unservable(row: Mapping[str, Any]) -> str | None:
+    if row["algorithm"] != "k-means":
+        return f"{row['algorithm']} does not say where a new track belongs"
+    if " + " in str(row["input"]):
+        return "it needs more than audio"
+    if row["model"] == "spectral":
+        return "it has no encoder, only the collection's own spectrograms"
+    return None
+
+
+def scores(row: Mapping[str, Any]) -> dict[str, str]:
+    """A row's metrics with their intervals, as text."""
+    found = {}
+    for metric in METRICS:
+        if np.isfinite(row.get(metric, np.nan)):
+            ends = row.get(f"{metric}_low", np.nan), row.get(f"{metric}_high", np.nan)
+            found[metric] = f"{row[metric]:.3f} [{ends[0]:.3f}, {ends[1]:.3f}]"
+    return found | {"seeds": str(row["seeds"]), "n_samples": f"{row['n_samples']:.0f}"}
+
+
 def markdown(frame: pd.DataFrame) -> str:
     """The table for people: ``mean ± half the interval (chance)`` for each method.
 
@@ -334,3 +396,39 @@ def audit_markdown(frame: pd.DataFrame) -> str:
     text = tabulate(cells, headers, tablefmt="pipe", disable_numparse=True)
     reasons = [f"- {row['modality']}: **{row['verdict']}**: {row['reason']}." for row in rows]
     return f"{text}\n\nIn parentheses what chance gives.\n\n" + "\n".join(reasons) + "\n"
+
+
+def placed_table(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Answers of a registered model, flat: a column for each neighbour and each number of a code.
+
+    Parameters
+    ----------
+    records
+        Those of `serving.predict`, each with its ``file``.
+    """
+    rows = []
+    for record in records:
+        row = {k: v for k, v in record.items() if k not in ("neighbours", "latent")}
+        for place, near in enumerate(record.get("neighbours", []), 1):
+            row |= {f"neighbour_{place}": near["track_id"], f"distance_{place}": near["distance"]}
+        row |= {f"z{number}": value for number, value in enumerate(record.get("latent", []))}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def placed_markdown(records: Sequence[Mapping[str, Any]]) -> str:
+    """Answers of a registered model for people."""
+    headers = ("file", "cluster", "genre", "distance", "nearest tracks")
+    cells = []
+    for record in records:
+        if "error" in record:
+            cells.append((record["file"], "", "", "", record["error"]))
+            continue
+        genre = ""
+        if record["genre"] is not None:
+            genre = f"{record['genre']} ({record['genre_share']:.0%} of the cluster)"
+        far = ", unlike anything here" if record["unlike_anything"] else ""
+        near = [f"{one['track_id']} ({one['distance']:.2f})" for one in record["neighbours"][:3]]
+        distance = f"{record['distance']:.2f}, percentile {record['percentile']:.0f}{far}"
+        cells.append((record["file"], record["cluster"], genre, distance, ", ".join(near)))
+    return tabulate(cells, headers, tablefmt="pipe", disable_numparse=True)

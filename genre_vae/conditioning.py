@@ -66,8 +66,8 @@ class Conditioner:
         found = clustering.cluster(values, algorithm="k-means", n_clusters=n_clusters, seed=seed)
         # equal rows make fewer clusters than were asked for: the last then stands for the rest
         numbers = np.minimum(np.arange(n_clusters), found.max())
-        centroids = [values[found == number].mean(axis=0) for number in numbers]
-        return cls(centroids=np.stack(centroids).astype(np.float32))
+        centroids = clustering.centroids(values, found)[numbers]
+        return cls(centroids=centroids.astype(np.float32))
 
     @property
     def n_conditions(self) -> int:
@@ -79,8 +79,7 @@ class Conditioner:
         if self.centroids is None:
             known = {genre: number for number, genre in enumerate(self.genres, 1)}
             return np.array([known.get(genre, UNKNOWN) for genre in labels.tolist()], np.int64)
-        squared = ((values[:, None] - self.centroids) ** 2).sum(axis=2)
-        return np.asarray(squared.argmin(axis=1) + 1, dtype=np.int64)
+        return clustering.nearest(values, self.centroids)[0] + 1
 
 
 def label_use(*, condition: str, condition_on: str, encode_as: str) -> LabelUse:

@@ -39,6 +39,7 @@ from genre_vae.records import InputError, write_json
 # Read when mlflow is imported: be quiet, and do not wait minutes for a server that is down.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 import mlflow
 from mlflow.entities import Metric, Param, Run, RunStatus, RunTag
@@ -47,10 +48,21 @@ from mlflow.tracking import MlflowClient
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from mlflow.data.pandas_dataset import PandasDataset
+    from mlflow.pyfunc import PyFuncModel
 
 ROW_TAGS = ("method", "model", "algorithm", "input", "label_use")  # of a clustering run
 SUMMARISED = ("*_task_*", "audit.*")  # files that a level's run shows beside its stages' own
 PACKAGE = Path(__file__).resolve().parent
+MODEL = "genre-vae"  # in the registry
+CHAMPION = "champion"
+MODEL_DESCRIPTION = (
+    "Places audio among the clusters of a collection: paths or data URIs in, a record each out."
+)
+SERVED = (  # what the registered model's code imports, in pyproject's ranges
+    *("joblib>=1.4,<2", "librosa>=0.11,<0.12", "mlflow>=3.17,<3.18", "numpy>=2.0,<3"),
+    *("pandas>=2.2,<4", "scikit-learn>=1.6,<2", "scipy>=1.14,<2", "soundfile>=0.13,<0.15"),
+    *("soxr>=0.5,<2", "threadpoolctl>=3.5,<4", "torch==2.13.0"),
+)
 MAX_TAG = 7000  # characters; MLflow takes 8,000
 FLUSH_AT = 500  # metrics sent in one batch: a call each costs a hundred times as much
 VERSIONED = ("numpy", "torch", "scikit-learn")  # whose versions can change a result
@@ -108,6 +120,23 @@ class Recorder:
 
     def figure(self, name: str, figure: Figure) -> None:
         figure.savefig(self.folder / name, dpi=150)
+
+    def model(self, placement: Path, example: str) -> None:
+        """Log a `serving.Placement` saved in a folder as a model of this run.
+
+        Models-from-code, and requirements are given: MLflow would unpickle, and guess for half a
+        minute. `example` is an item that the model can be tried with.
+        """
+        logging.getLogger("mlflow.models.signature").setLevel(logging.WARNING)  # it tells of trying
+        logged = mlflow.pyfunc.log_model(
+            name=MODEL,
+            python_model=str(PACKAGE / "pyfunc.py"),
+            code_paths=[str(PACKAGE)],
+            artifacts={"placement": str(placement)},
+            pip_requirements=list(SERVED),
+            input_example=([example], {"neighbours": 5, "latent": True}),
+        )
+        self.tags({"model_uri": logged.model_uri})
 
     def flush(self) -> None:
         with self._flushing:  # members may train in threads
@@ -313,6 +342,40 @@ class Tracker:
         for file in files if listed else ():
             print(f"  {folder / file.name}")
 
+    def register(self, model: StageRun, tags: Mapping[str, object]) -> tuple[int, bool]:
+        """Make a stage's model a version of `MODEL` in the registry, and its champion.
+
+        Parameters
+        ----------
+        model
+            A stage whose computation has called `Recorder.model`.
+        tags
+            Of the version.
+
+        Returns
+        -------
+        version, new
+            The version that the model has already is kept.
+        """
+        client = self.client
+        try:
+            client.get_registered_model(MODEL)
+        except mlflow.MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            client.create_registered_model(MODEL, description=MODEL_DESCRIPTION)
+        known = client.search_model_versions(f"name = '{MODEL}' and run_id = '{model.run_id}'")
+        new = not known
+        version = (
+            known[0]
+            if known
+            else client.create_model_version(MODEL, model.tags["model_uri"], model.run_id)
+        )
+        for key, value in tags.items():
+            client.set_model_version_tag(MODEL, version.version, key, str(value))
+        client.set_registered_model_alias(MODEL, CHAMPION, version.version)
+        return int(version.version), new
+
     @contextlib.contextmanager
     def group(self, level: str) -> Iterator[Tracker]:
         """A level as a child run of its own, under which its stages run."""
@@ -401,6 +464,15 @@ def environment() -> dict[str, object]:
         "cores": os.cpu_count(),
         **{name: _version(name) for name in RECORDED},
     }
+
+
+def load_model(uri: str) -> PyFuncModel:
+    """A registered or logged model; InputError where there is none."""
+    try:
+        model: PyFuncModel = mlflow.pyfunc.load_model(uri)
+    except mlflow.MlflowException as error:
+        raise InputError(f"model {uri}: cannot be loaded: {error}") from error
+    return model
 
 
 @cache

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,10 +10,25 @@ from sklearn.decomposition import PCA
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from genre_vae.baselines import pca, raw
-from genre_vae.records import LabelUse
+from genre_vae.baselines import Projection, fit_pca, raw
+from genre_vae.records import FeatureSet, LabelUse
 from genre_vae.scaling import Scaler
 from tests.conftest import blobs
+
+
+def pca(features: FeatureSet, *, n_components: int) -> FeatureSet:
+    return fit_pca(features, n_components=n_components).apply(features)
+
+
+def test_a_saved_projection_places_other_tracks_as_before(tmp_path: Path) -> None:
+    features = blobs(60, groups=3, spread=1.0)
+    fitted = fit_pca(features.select(features.ids[:40]), n_components=3)
+    fitted.save(tmp_path / "pca.npz")
+    again = Projection.load(tmp_path / "pca.npz")
+    others = features.select(features.ids[40:])
+    np.testing.assert_array_equal(again.apply(others).values, fitted.apply(others).values)
+    one_by_one = [again.apply(others.select([i])).values[0] for i in others.ids]
+    np.testing.assert_allclose(one_by_one, again.apply(others).values, atol=1e-5)
 
 
 def test_pca_is_scikit_learns_on_standardised_values() -> None:

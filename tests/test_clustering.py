@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
-from genre_vae.clustering import choose_n_clusters, cluster, knee_eps, renumbered
+from genre_vae.clustering import (
+    centroids,
+    choose_n_clusters,
+    cluster,
+    knee_eps,
+    nearest,
+    renumbered,
+)
 from genre_vae.records import InputError
 from tests.conftest import blobs
 
@@ -104,3 +111,13 @@ def test_equal_rows_make_fewer_clusters_without_a_word() -> None:
     values = np.repeat(np.eye(3), 4, axis=0)
     found = cluster(values, algorithm="k-means", n_clusters=5, seed=0)
     assert len(np.unique(found)) == 3
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_k_means_cluster_is_the_one_with_the_nearest_mean(seed: int) -> None:
+    values = np.random.default_rng(seed).normal(size=(500, 4)).astype(np.float32)
+    found = cluster(values, algorithm="k-means", n_clusters=9, seed=seed)
+    means = centroids(values, found)
+    again, distances = nearest(values, means)
+    np.testing.assert_array_equal(again, found)
+    np.testing.assert_allclose(distances, np.linalg.norm(values - means[found], axis=1), rtol=1e-5)

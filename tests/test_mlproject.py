@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import sys
 import tomllib
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from genre_vae import tracking
 from tests.conftest import ROOT
 
 PROJECT: dict[str, Any] = yaml.safe_load((ROOT / "MLproject").read_text("utf-8"))
@@ -84,6 +86,26 @@ def test_the_environment_is_the_packages() -> None:
     assert any(requirement.startswith("torch==") for requirement in wanted)
 
 
+def test_the_registered_model_asks_for_what_its_code_imports() -> None:
+    """Followed from pyfunc.py through the package, whatever is imported anywhere in it."""
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        wanted = tomllib.load(file)["project"]["dependencies"]
+    assert set(tracking.SERVED) <= set(wanted)
+    package, seen, roots = ROOT / "genre_vae", set[str](), set[str]()
+    waiting = {"pyfunc"}
+    while waiting:
+        name = waiting.pop()
+        seen.add(name)
+        source = (package / f"{name}.py").read_text("utf-8")
+        waiting |= set(tracking.imported_modules(source)) - seen
+        roots |= set(re.findall(r"^\s*(?:import|from) (\w+)", source, re.MULTILINE))
+    third = roots - set(sys.stdlib_module_names) - {"genre_vae"}
+    names = {
+        re.split(r"[<>=]", one)[0].replace("scikit-learn", "sklearn") for one in tracking.SERVED
+    }
+    assert third == names
+
+
 def test_every_requirement_is_used() -> None:
     sources = "\n".join(
         path.read_text("utf-8")
@@ -107,6 +129,7 @@ def test_choices_are_what_the_package_knows() -> None:
         "lyrics_match": lyrics.MATCHES,
         "lyrics_missing": lyrics.MISSING,
         "level": tuple(comparison.MODELS),
+        "metric": ("auto", *comparison.METRICS),
     }
     for name, values in known.items():
         assert tuple(options._KINDS[name][0].choices) == values, name

@@ -1,0 +1,108 @@
+"""The best row that no label touched -> a registered model that takes audio."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from entrypoints.cluster import assignment_of
+from entrypoints.features import catalog_of
+from entrypoints.options import DATA, Options, entry_point
+from genre_vae import comparison
+from genre_vae.records import FeatureSet, InputError, LabelUse
+
+if TYPE_CHECKING:
+    from genre_vae.catalog import Catalog
+    from genre_vae.tracking import Recorder, StageRun, Tracker
+
+
+def register(
+    tracker: Tracker, options: Options, dataset: Catalog, rows: Sequence[Mapping[str, object]]
+) -> StageRun:
+    """Log the best row's model, as a stage, and make it the registry's champion.
+
+    Parameters
+    ----------
+    dataset
+        The collection.
+    rows
+        Scored clusterings of it, from `Tracker.scored`; the best by ``--metric`` is taken.
+    """
+    from genre_vae.tracking import PACKAGE, source_digest
+
+    row, passed = comparison.champion(rows, metric=options.metric)
+    for reason in passed:
+        print(f"{'register':<10} {reason}", flush=True)
+    clustering = tracker.finished(str(row["run_id"]), dataset)
+    (embedding,) = tracker.inputs(clustering)
+    method = str(row["method"])
+
+    def compute(record: Recorder) -> None:
+        from genre_vae import serving
+
+        placement = serving.Placement(
+            serving.load_encoder(embedding.folder),
+            embedding.tags["reads"],
+            FeatureSet.load(embedding.folder, embedding.tags["output"]),
+            assignment_of(clustering).clusters[0],
+            method,
+        )
+        placement.save(record.folder / "placement")
+        record.model(record.folder / "placement", serving.example())
+        record.note = f"{method}, seed {options.seed}"
+
+    model = tracker.stage(
+        "model",
+        title=f"{method} of {dataset.name}",
+        dataset=dataset,
+        config={"run": clustering.run_id, "code": source_digest(PACKAGE / "pyfunc.py")},
+        inputs=[clustering, embedding],
+        compute=compute,
+    )
+    version, new = tracker.register(
+        model,
+        {
+            "method": method,
+            "dataset": dataset.name,
+            "dataset_fingerprint": dataset.fingerprint,
+            "fingerprint": model.fingerprint,
+            "chosen_by": options.metric,
+            "label_use": row["label_use"],
+            **comparison.scores(row),
+        },
+    )
+    how = "registered as" if new else "is already"
+    print(f"{'register':<10} {method} {how} genre-vae version {version}, now champion", flush=True)
+    return model
+
+
+@entry_point(*DATA, "run", "metric", "workers")
+def main(tracker: Tracker, options: Options) -> None:
+    """Register the best label-free row of the Hard level, or the clustering run that is given.
+
+    A row that labels touched is refused: a new track's genre is what nobody knows.
+    """
+    dataset = catalog_of(options, tracker.root)
+    rows: Sequence[Mapping[str, object]]
+    if options.run == "auto":
+        rows = comparison.newest(tracker.scored(dataset), level="hard")
+        if not rows:
+            raise InputError(
+                f"no finished hard clustering of {dataset.folder} in the tracking store: "
+                "run the entry point hard first"
+            )
+    else:
+        rows = tracker.scored(dataset, [tracker.finished(options.run, dataset).run_id])
+        if not rows:
+            raise InputError(f"run {options.run}: clusters nothing; those of cluster do")
+        use = rows[0]["label_use"]
+        if use != str(LabelUse.NONE):
+            raise InputError(
+                f"{rows[0]['method']} is an oracle (label use {use}): it cannot be registered, "
+                "since the genre of a new track is not known"
+            )
+    register(tracker, options, dataset, rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""The registered model as MLflow loads it: this file is its code, the rest is plain data.
+
+``mlflow.pyfunc.log_model`` keeps a copy of it and of the package; nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import mlflow.models
+import numpy as np
+from mlflow.pyfunc.model import PythonModel, PythonModelContext
+
+from genre_vae import audio, features, serving
+
+ROOT = "GENRE_VAE_AUDIO_ROOT"  # environment variable: the folder below which a server reads paths
+SERVERS = ("mlflow.pyfunc.scoring_server.app", "mlserver")  # modules that answer over HTTP
+
+
+class GenreModel(PythonModel):
+    """Audio paths or ``data:`` URIs in, places among a collection's clusters out."""
+
+    def load_context(self, context: PythonModelContext) -> None:
+        self.placement = serving.Placement.load(Path(context.artifacts["placement"]))
+        noise = np.random.default_rng(0).normal(size=2 * audio.SAMPLE_RATE) / 10
+        # the first call imports a lot
+        warm = features.extract(noise.astype(np.float32), features.mel_filters())
+        self.placement.place(self.placement.encode([warm]))
+
+    # No return annotation: of this one MLflow would only say, loudly, that it is of any type.
+    def predict(  # type: ignore[no-untyped-def]
+        self,
+        context: PythonModelContext,
+        model_input: list[str],
+        params: dict[str, Any] | None = None,
+    ):
+        """A record for each item, as `serving.predict` makes them.
+
+        `params` may have ``neighbours`` (how many) and ``latent`` (whether).
+        """
+        given = {"neighbours": serving.NEIGHBOURS, "latent": True} | (params or {})
+        return serving.predict(
+            self.placement,
+            list(model_input),
+            neighbours=max(0, int(given["neighbours"])),
+            latent=bool(given["latent"]),
+            root=_root(),
+            workers=min(4, os.cpu_count() or 1),
+        )
+
+
+def _root() -> Any:
+    """Where paths may lead: below the folder that is set, else anywhere for a person's own call
+    and nowhere for a server's."""
+    if os.environ.get(ROOT):
+        return Path(os.environ[ROOT])
+    return "nowhere" if any(name in sys.modules for name in SERVERS) else "anywhere"
+
+
+mlflow.models.set_model(GenreModel())
