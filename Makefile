@@ -6,13 +6,14 @@ BIN := $(VENV)/bin
 RUN = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/mlflow run . --env-manager local \
 	--experiment-name genre-vae -P data="$(DATA)" $(ARGS)
 
-.PHONY: help easy medium hard main ui install lint format test test-slow check clean
+.PHONY: help easy medium hard main predict ui install lint format test test-slow check clean
 
 help:
 	@echo "make easy [DATA=folder] [ARGS='-P seeds=3']   the Easy level (the demo corpus, or data/gtzan)"
 	@echo "make medium [DATA=folder]                     the Medium level"
 	@echo "make hard [DATA=folder]                       the Hard level"
 	@echo "make main [DATA=folder]                       every level"
+	@echo "make predict FILE=track.mp3                   its place, or a folder's, among the clusters found"
 	@echo "make ui                                       look at the runs on http://127.0.0.1:5000"
 	@echo "make test | make check                        the tests | format, lint, types and tests"
 
@@ -27,6 +28,9 @@ hard: install
 
 main: install
 	$(RUN) -e main
+
+predict: install
+	$(BIN)/python -m entrypoints.predict --file "$(FILE)" $(ARGS)
 
 ui: install
 	$(BIN)/mlflow ui --host 127.0.0.1 --backend-store-uri sqlite:///mlflow.db

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,15 @@ class GenreModel(PythonModel):
     """Audio paths or ``data:`` URIs in, places among a collection's clusters out."""
 
     def load_context(self, context: PythonModelContext) -> None:
+        started = time.monotonic()
         self.placement = serving.Placement.load(Path(context.artifacts["placement"]))
         noise = np.random.default_rng(0).normal(size=2 * audio.SAMPLE_RATE) / 10
         # the first call imports a lot
         warm = features.extract(noise.astype(np.float32), features.mel_filters())
         self.placement.place(self.placement.encode([warm]))
+        if _is_served():
+            seconds = time.monotonic() - started
+            print(f"genre-vae: {self.placement.method}, ready after {seconds:.1f} s", flush=True)
 
     # No return annotation: of this one MLflow would only say, loudly, that it is of any type.
     def predict(  # type: ignore[no-untyped-def]
@@ -57,7 +62,11 @@ def _root() -> Any:
     and nowhere for a server's."""
     if os.environ.get(ROOT):
         return Path(os.environ[ROOT])
-    return "nowhere" if any(name in sys.modules for name in SERVERS) else "anywhere"
+    return "nowhere" if _is_served() else "anywhere"
+
+
+def _is_served() -> bool:
+    return any(name in sys.modules for name in SERVERS)
 
 
 mlflow.models.set_model(GenreModel())

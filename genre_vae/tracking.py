@@ -128,14 +128,17 @@ class Recorder:
         minute. `example` is an item that the model can be tried with.
         """
         logging.getLogger("mlflow.models.signature").setLevel(logging.WARNING)  # it tells of trying
-        logged = mlflow.pyfunc.log_model(
-            name=MODEL,
-            python_model=str(PACKAGE / "pyfunc.py"),
-            code_paths=[str(PACKAGE)],
-            artifacts={"placement": str(placement)},
-            pip_requirements=list(SERVED),
-            input_example=([example], {"neighbours": 5, "latent": True}),
-        )
+        with warnings.catch_warnings():
+            # The answer's schema is open: a record has an error or a place.
+            warnings.filterwarnings("ignore", ".*Any type hint is inferred as AnyType")
+            logged = mlflow.pyfunc.log_model(
+                name=MODEL,
+                python_model=str(PACKAGE / "pyfunc.py"),
+                code_paths=[str(PACKAGE)],
+                artifacts={"placement": str(placement)},
+                pip_requirements=list(SERVED),
+                input_example=([example], {"neighbours": 5, "latent": True}),
+            )
         self.tags({"model_uri": logged.model_uri})
 
     def flush(self) -> None:

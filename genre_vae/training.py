@@ -21,7 +21,7 @@ from genre_vae import conditioning, models, stacking
 from genre_vae.conditioning import FORGET, UNKNOWN, Conditioner
 from genre_vae.models import Coder
 from genre_vae.objective import elbo
-from genre_vae.records import FeatureSet, InputError, LabelUse, StrArray, replacing
+from genre_vae.records import FeatureSet, FloatArray, InputError, LabelUse, StrArray, replacing
 from genre_vae.scaling import Scaler
 
 # dB below the peak, [-80, 0], -> [0, 1]: fixed, so there is nothing to fit
@@ -337,6 +337,15 @@ def reconstruct(fitted: Fitted, features: FeatureSet) -> FeatureSet:
     scaled = output.reconstruction.cpu().numpy().reshape(values.shape)
     restored = fitted.scaler.inverse(scaled)
     return features.derive(f"{features.name}, reconstructed", restored)
+
+
+def decode(fitted: Fitted, codes: npt.NDArray[np.floating]) -> FloatArray:
+    """What codes stand for, in the units of the model's input: (n, k) -> (n, d), or windows
+    (n, 1, mel, t) in dB. Of models that are told nothing; ValueError for a CVAE."""
+    z = torch.from_numpy(np.asarray(codes, dtype=np.float32)).to(fitted.config.device)
+    with torch.no_grad():
+        scaled = fitted.model.decode(z)
+    return fitted.scaler.inverse(scaled.cpu().numpy())
 
 
 def conditions_of(fitted: Fitted, features: FeatureSet) -> Tensor | None:

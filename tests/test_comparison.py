@@ -7,7 +7,7 @@ from sklearn.metrics import adjusted_mutual_info_score
 
 from genre_vae import comparison
 from genre_vae.metrics import LABEL
-from genre_vae.records import Assignment
+from genre_vae.records import Assignment, InputError
 
 
 def row(method: str, ami: float, label_use: str = "none", **more: object) -> dict[str, object]:
@@ -236,3 +236,25 @@ def test_hard_begins_with_the_seeds_columns_and_keeps_oracles_below() -> None:
     assert frame.columns[:7].tolist() == list(comparison.SEED_COLUMNS["hard"])
     assert frame["method"].iloc[0] == "PCA + k-means"
     assert frame["rank"].isna().tolist() == [False, True, True]
+
+
+def test_the_champion_is_the_best_that_takes_audio_alone() -> None:
+    rows = [
+        row("oracle", 0.99, "encode", model="cvae"),
+        row("fused", 0.8, input="audio + lyrics(tfidf)", model="multimodal"),
+        row("density", 0.7, algorithm="DBSCAN"),
+        row("spectral", 0.65, model="spectral"),
+        row("VAE", 0.6, model="vae", silhouette=0.1),
+        row("PCA", 0.5, silhouette=0.4),
+    ]
+    best, passed = comparison.champion(rows, metric="auto")
+    assert best["method"] == "VAE"
+    assert [line.split(" (")[0] for line in passed] == ["fused", "density", "spectral"]
+    assert comparison.champion(rows, metric="silhouette")[0]["method"] == "PCA"
+    lower = [row("a", 0.1, davies_bouldin=2.0), row("b", 0.2, davies_bouldin=1.0)]
+    assert comparison.champion(lower, metric="davies_bouldin")[0]["method"] == "b"
+    unknown = [{**one, "ami": np.nan} for one in rows]
+    assert comparison.champion(unknown, metric="auto")[0]["method"] == "PCA"
+    for hopeless in (rows[:1], rows[:4], []):
+        with pytest.raises(InputError, match="nothing to register"):
+            comparison.champion(hopeless, metric="ami")

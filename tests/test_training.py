@@ -271,3 +271,18 @@ def test_resumed_members_are_the_unbroken_ones(tmp_path: Path) -> None:
 def test_windows_are_trained_one_member_at_a_time() -> None:
     with pytest.raises(ValueError, match="cannot be stacked"):
         training.fit_members(windows(), CONV, seeds=[0, 1])
+
+
+def test_decoding_the_codes_is_the_reconstruction() -> None:
+    features = blobs(40, groups=4)
+    fitted = fit(features, CONFIG)
+    decoded = training.decode(fitted, encode(fitted, features).values)
+    wanted = training.reconstruct(fitted, features).values
+    np.testing.assert_allclose(decoded, wanted, rtol=1e-4, atol=1e-5)
+    one = windows(w=1)
+    conv = fit(one, CONV)
+    decoded = training.decode(conv, encode(conv, one).values)
+    assert decoded.shape == (12, 1, 16, 32)
+    assert (decoded >= -80).all()
+    assert (decoded <= 0).all()
+    np.testing.assert_allclose(decoded[:, None], training.reconstruct(conv, one).values, atol=1e-3)
