@@ -22,6 +22,7 @@ def audit(tracker: Tracker, options: Options, source: StageRun, words: StageRun 
     def compute(record: Recorder) -> None:
         from dataclasses import asdict
 
+        import numpy as np
         import pandas as pd
 
         from genre_vae import audit as rule
@@ -29,7 +30,11 @@ def audit(tracker: Tracker, options: Options, source: StageRun, words: StageRun 
         from genre_vae.features import mean_spectrum
         from genre_vae.fusion import one_hot
 
+        # A track that repeats another is tied to it by more than its own sound.
+        faults = pd.read_csv(source.folder / "faults.csv")
+        repeats = faults[faults["fault"].str.startswith("the same")]["track_id"].tolist()
         mfcc = FeatureSet.load(source.folder, "mfcc")
+        mfcc = mfcc.select(mfcc.ids[~np.isin(mfcc.ids, repeats)])
         mel = mean_spectrum(FeatureSet.load(source.folder, "mel", mmap=True))
         pairs = {"mfcc": (mfcc, mel), "mel": (mel, mfcc)}
         if words is not None:

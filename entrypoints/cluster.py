@@ -35,15 +35,22 @@ TITLES = {
 
 
 def cluster(
-    tracker: Tracker, options: Options, embedding: StageRun, algorithm: str = "k-means"
+    tracker: Tracker,
+    options: Options,
+    embedding: StageRun,
+    algorithm: str = "k-means",
+    variant: str = "",
 ) -> StageRun:
     """Clusters of an embedding, scored, as a stage.
+
+    A `variant` of a model is named so, and its row is not taken for the model's own.
 
     Its folder holds ``clusters.npy`` (n, seeds), called ``multimodal_clusters.npy`` for fused
     modalities, and ``members.csv``, the scores of each seed.
     """
     model = embedding.tags["model"]
-    method = f"{TITLES[model]} + {algorithm}"
+    method = f"{TITLES[model]}{variant} + {algorithm}"
+    model += variant
 
     def compute(record: Recorder) -> None:
         import numpy as np
@@ -84,8 +91,9 @@ def cluster(
         record.tags({"input": " + ".join(modalities), "label_use": first.label_use})
         shown = ("ami", "nmi") if first.has_labels else ("silhouette",)
         counted = table["n_clusters"].mean()
-        record.note = f"{counted:g} clusters, {table['noise'].mean():.0%} noise, " + ", ".join(
-            f"{name} {table[name].mean():.3f}" for name in shown
+        record.note = (
+            f"{counted:g} cluster{'s' * int(counted != 1)}, {table['noise'].mean():.0%} noise, "
+            + ", ".join(f"{name} {table[name].mean():.3f}" for name in shown)
         )
 
     return tracker.stage(

@@ -50,8 +50,8 @@ def compare(
         frame = comparison.table(newest, level=level)
         frame.to_csv(record.folder / f"{files(level)}.csv", index=False)
         text = comparison.markdown(frame)
-        ranked = frame[frame["rank"].notna()]
-        if ranked["ami"].notna().all() and len(ranked) > 1:
+        ranked = frame[frame["rank"].notna() & frame["ami"].notna()]
+        if len(ranked) > 1:
             ordered = [assignment_of(clusterings[run_id]) for run_id in ranked["run_id"]]
             text += f"\n{comparison.statement(comparison.differences(ordered))}\n"
         (record.folder / f"{files(level)}.md").write_text(text, "utf-8")
@@ -61,7 +61,7 @@ def compare(
             chart = figures.comparison_chart(
                 frame,
                 metric=comparison.ranking_metric(frame),
-                title=f"Which representation shows the genres of {dataset.name}?",
+                title=f"Methods compared, {dataset.name}",
             )
             record.figure(f"{files(level)}.png", chart)
         best = comparison.best(frame)

@@ -8,7 +8,7 @@ from entrypoints.cluster import cluster_all
 from entrypoints.compare import compare
 from entrypoints.features import features
 from entrypoints.options import DATA, SEEDS, TRAINING, Options, entry_point
-from entrypoints.train import train
+from entrypoints.train import check_count, train
 from entrypoints.visualize import figures
 from genre_vae.comparison import ALGORITHMS
 
@@ -24,6 +24,7 @@ FIGURES = {model: f"easy_task_{model}_tsne" for model in MODELS}
 def embeddings(tracker: Tracker, options: Options) -> dict[str, StageRun]:
     """The level's representations by model."""
     source = features(tracker, options)
+    check_count(options, source)
     return {model: train(tracker, options, source, model) for model in MODELS}
 
 

@@ -36,11 +36,13 @@ def evaluate(
             for run_id in frame["run_id"]
         ]
         frame["ami_without_faults"] = without
-        if len(faults) and frame["ami"].notna().any():
-            text += f"\n{comparison.effect(frame, n_faults=faults['track_id'].nunique())}\n"
+        record.note = f"{len(frame)} clusterings"
+        if len(faults) and frame["ami_without_faults"].notna().any():
+            effect = comparison.effect(frame, n_faults=faults["track_id"].nunique())
+            text += f"\n{effect}\n"
+            record.note += f"\n{effect}"
         frame.to_csv(record.folder / "hard_task_metrics.csv", index=False)
         (record.folder / "hard_task_metrics.md").write_text(text, "utf-8")
-        record.note = f"{len(frame)} clusterings"
 
     stage = tracker.stage(
         "evaluate",

@@ -15,7 +15,7 @@ from entrypoints.lyrics import lyrics
 from entrypoints.multimodal import multimodal
 from entrypoints.options import CONV, DATA, LYRICS, SEEDS, TRAINING, Options, entry_point
 from entrypoints.register import register
-from entrypoints.train import train
+from entrypoints.train import check_count, train
 from entrypoints.visualize import draw
 from genre_vae.comparison import best, table
 from genre_vae.records import FeatureSet
@@ -48,6 +48,7 @@ def embeddings(
 def hard(tracker: Tracker, options: Options) -> Outcome:
     """Every stage of the level, in order."""
     source = features(tracker, options)
+    check_count(options, source)
     words = lyrics(tracker, options, source)  # first: what is wrong with a file shows at once
     audited = audit(tracker, options, source, words)
     found = embeddings(tracker, options, source, words, audited)
@@ -86,7 +87,7 @@ def figures(
         source,
         found[str(model)],
         clusterings[str(model), "k-means"],
-        beside=[] if model == "conv_vae" else [found["conv_vae"]],
+        beside=[found["vae" if model == "conv_vae" else "conv_vae"]],
     )
 
 

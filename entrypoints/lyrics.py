@@ -66,7 +66,7 @@ def lyrics(tracker: Tracker, options: Options, source: StageRun) -> StageRun | N
             [
                 *found.report,
                 f"{found.missing.mean():.0%} of the tracks have no words ({options.lyrics_missing})"
-                f"; NMI between that and genre {gaps:.2f}",
+                + (f"; NMI between that and genre {gaps:.2f}" if gaps == gaps else ""),
                 *([f"label use: {embedded.label_use}"] if embedded.label_use else []),
             ]
         )
@@ -96,8 +96,8 @@ def _resolve(options: Options, folder: Path) -> tuple[str, str]:
         if there:
             return str(there), f"auto: {there}"
         return "control", (
-            "auto: no lyrics.csv in the data folder, so meaningless words stand in for them (the "
-            "control): the +Lyrics rows say what fusion with nothing does"
+            "auto: no lyrics.csv or lyrics.json in the data folder, so meaningless words stand in "
+            "for them (the control): rows with lyrics say what fusion with nothing does"
         )
     if not options.lyrics:
         raise InputError("lyrics is empty: name a file, 'control', 'themes', 'none' or 'auto'")
@@ -157,7 +157,10 @@ def fuse(
 def trusted(words: StageRun, audited: StageRun) -> FeatureSet:
     """The lyrics' embedding; if the audit found the label in it, its label use says so."""
     text = FeatureSet.load(words.folder, "lyrics_embeddings")
-    leaks = audited.tags["verdict/lyrics"] in ("label", "order")
+    verdict = audited.tags["verdict/lyrics"]
+    if verdict == "unknown":  # a table says what its rows are of
+        return text.derive(f"{text.name}, audit unknown", text.values)
+    leaks = verdict in ("label", "order")
     return text.derive(text.name, text.values, LabelUse.FEATURE if leaks else LabelUse.NONE)
 
 

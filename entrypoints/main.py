@@ -24,6 +24,7 @@ def main(tracker: Tracker, options: Options) -> None:
     own = replace(options, beta="auto")  # a number is the BetaVAE's
     levels = {"easy": (easy, own), "medium": (medium, own), "hard": (hard, options)}
     for name, (level, given) in levels.items():
+        print(f"\n{name} level", flush=True)
         with tracker.group(name) as group:
             outcomes.append(level(group, given))
             group.summary(outcomes[-1:], listed=False)

@@ -10,7 +10,7 @@ from entrypoints.compare import compare
 from entrypoints.features import features
 from entrypoints.lyrics import fuse, lyrics
 from entrypoints.options import CONV, DATA, LYRICS, SEEDS, TRAINING, Options, entry_point
-from entrypoints.train import train
+from entrypoints.train import check_count, train
 from entrypoints.visualize import figures
 from genre_vae.comparison import ALGORITHMS
 
@@ -27,6 +27,7 @@ FIGURES = {
 def embeddings(tracker: Tracker, options: Options) -> dict[str, StageRun]:
     """The level's representations by model; without lyrics, the three of audio alone."""
     source = features(tracker, options)
+    check_count(options, source)
     words = lyrics(tracker, options, source)  # first: what is wrong with a file shows at once
     audited = audit(tracker, options, source, words)
     found = {model: train(tracker, options, source, model) for model in ("pca", "vae", "conv_vae")}

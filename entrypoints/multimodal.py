@@ -10,7 +10,7 @@ from entrypoints.evaluate import evaluate
 from entrypoints.features import features
 from entrypoints.lyrics import lyrics, trusted
 from entrypoints.options import DATA, LYRICS, Options, entry_point
-from entrypoints.train import how_many
+from entrypoints.train import how_many, scaled
 from genre_vae.records import FeatureSet, InputError
 
 if TYPE_CHECKING:
@@ -62,7 +62,10 @@ def _fuse(
             elif how == "multimodal":
                 fused = fusion.weighted(sets, weights)
             elif how == "multimodal_late":
-                count = how_many(options.n_clusters, audio, options.seed)
+                both = audio.select(
+                    [i for i in audio.ids.tolist() if i in set(sets[1].ids.tolist())]
+                )
+                count = how_many(options.n_clusters, scaled(both), options.seed)
                 fused = fusion.late(sets, weights, n_clusters=count, seed=seed)
             else:
                 fused = fusion.weighted([*sets, fusion.one_hot(audio)], [*weights, 1.0])

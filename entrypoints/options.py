@@ -149,6 +149,8 @@ class _Whole(click.IntRange):
 class _Finite(click.FloatRange):
     """A number in a range; ``nan`` is in every range for click."""
 
+    name = "number"
+
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
@@ -236,7 +238,8 @@ _KINDS: dict[str, tuple[Any, str]] = {
     "lyrics_weight": (_FROM_ZERO, "Weight of the lyrics beside the audio's 1."),
     "faults": (
         click.Choice(["keep", "drop"]),
-        "GTZAN's 70 faulty clips (Kereliuk et al., 2015): kept, or dropped at the door.",
+        "GTZAN's 70 faulty clips by name (Kereliuk et al., 2015): kept, or left out. Repeated "
+        "tracks are listed and kept.",
     ),
     "run": (str, "A run's id in the tracking store, or its beginning; 'auto': what the level has."),
     "metric": (

@@ -22,7 +22,7 @@ def sweep(tracker: Tracker, options: Options) -> None:
     for beta in sorted(set(map(float, options.betas.split(",")))):
         embedding = train(tracker, replace(options, beta=str(beta)), source, "betavae")
         embeddings[beta] = embedding
-        clusterings[beta] = cluster(tracker, options, embedding)
+        clusterings[beta] = cluster(tracker, options, embedding, variant=f", beta {beta:g}")
 
     def compute(record: Recorder) -> None:
         import pandas as pd
@@ -44,7 +44,7 @@ def sweep(tracker: Tracker, options: Options) -> None:
         frame = comparison.table(named, level="hard").merge(pd.DataFrame(terms), on="method")
         frame = frame.sort_values("beta", ignore_index=True)
         frame.to_csv(record.folder / "beta_sweep.csv", index=False)
-        (record.folder / "beta_sweep.md").write_text(comparison.markdown(frame), "utf-8")
+        (record.folder / "beta_sweep.md").write_text(comparison.sweep_markdown(frame), "utf-8")
         title = f"BetaVAE + k-means, {source.dataset.name}"
         record.figure("beta_sweep.png", figures.sweep_chart(frame, title=title))
 
@@ -57,7 +57,6 @@ def sweep(tracker: Tracker, options: Options) -> None:
         compute=compute,
     )
     print("\n" + (stage.folder / "beta_sweep.md").read_text("utf-8"))
-    print(f"  {stage.folder / 'beta_sweep.png'}")
 
 
 @entry_point(

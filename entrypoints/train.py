@@ -49,6 +49,7 @@ def train(tracker: Tracker, options: Options, source: StageRun, model: str) -> S
     if model == "cvae":
         use = label_use(**{name: config[name] for name in CONDITION})
     row = row_of(model, options)
+    weighed = f", beta {config['beta']:g}" if model == "betavae" else ""
 
     def compute(record: Recorder) -> None:
         import numpy as np
@@ -60,7 +61,7 @@ def train(tracker: Tracker, options: Options, source: StageRun, model: str) -> S
         data = _input(source, name)
         base = training.TrainConfig(**config, device=options.torch_device)
         if n_clusters is not None:
-            base = replace(base, n_clusters=how_many(n_clusters, data, options.seed))
+            base = replace(base, n_clusters=how_many(n_clusters, scaled(data), options.seed))
         seeds = list(range(options.seed, options.seed + options.seeds))
         torch.set_num_threads(1)  # small models gain nothing from more, and one is bit-identical
         # Dense members train together. The ConvVAE's members would not gain by it; they leave the
@@ -110,12 +111,12 @@ def train(tracker: Tracker, options: Options, source: StageRun, model: str) -> S
         )
         record.note = (
             f"best epoch {means['epoch']:.0f}, validation loss {means['val_loss']:.2f} "
-            f"(means over {options.seeds} seeds)"
+            f"(mean over seeds: {options.seeds})"
         )
 
     return tracker.stage(
         "train",
-        title=f"{row}({name}), {options.seeds} seed{'s' * (options.seeds > 1)}",
+        title=f"{row}({name}){weighed}, {options.seeds} seed{'s' * (options.seeds > 1)}",
         dataset=source.dataset,
         config=logged | {"device": options.device},
         inputs=[source],
@@ -187,12 +188,29 @@ def how_many(n_clusters: str, features: FeatureSet, seed: int) -> int:
         if genres >= len(features):
             raise InputError(
                 f"{features.name}: {len(features)} tracks in {genres} genres cannot be clustered "
-                "by genre; with lyrics_missing=drop only tracks with words are left"
+                "by genre: give n_clusters, or more tracks"
             )
         return genres
     from genre_vae.clustering import choose_n_clusters
 
     return choose_n_clusters(features.values, seed=seed)
+
+
+def scaled(features: FeatureSet) -> FeatureSet:
+    """Standardised values, whose distances can be compared."""
+    from genre_vae.scaling import Scaler
+
+    values = features.values
+    return features.derive(features.name, Scaler.fit(values).transform(values))
+
+
+def check_count(options: Options, source: StageRun) -> None:
+    """Refuse at the door what cannot be clustered, not after everything was trained."""
+    mfcc = FeatureSet.load(source.folder, "mfcc")
+    if options.n_clusters != "auto" or mfcc.has_labels:
+        count = how_many(options.n_clusters, mfcc, options.seed)
+        if count >= len(mfcc):
+            raise InputError(f"n_clusters={count} with {len(mfcc)} tracks: at most {len(mfcc) - 1}")
 
 
 def _input_name(model: str, options: Options) -> str:
@@ -219,6 +237,14 @@ def members(embedding: StageRun) -> list[FeatureSet]:
     folders = sorted(embedding.folder.glob("seed_*"), key=lambda path: int(path.name[5:]))
     stem = embedding.tags["output"]
     return [FeatureSet.load(folder, stem) for folder in [embedding.folder, *folders]]
+
+
+def own_seeds(embedding: StageRun, options: Options) -> Options:
+    """The options with the seeds of an embedding's members, where it has several."""
+    further = sorted(int(path.name[5:]) for path in embedding.folder.glob("seed_*"))
+    if not further:
+        return options
+    return replace(options, seed=further[0] - 1, seeds=1 + len(further))
 
 
 @entry_point(*DATA, "model", "n_clusters", *TRAINING, *CONDITION, "condition_dim", *CONV, *SEEDS)

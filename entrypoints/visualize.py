@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from entrypoints.cluster import TITLES, assignment_of, cluster, cluster_all
 from entrypoints.features import features
 from entrypoints.options import CONV, DATA, LYRICS, SEEDS, TRAINING, Options, entry_point
-from genre_vae.records import FeatureSet, InputError, known_genres
+from entrypoints.train import own_seeds
+from genre_vae.records import FeatureSet, InputError, LabelUse, known_genres
 
 if TYPE_CHECKING:
     from genre_vae.figures import Reconstructed
@@ -72,7 +73,7 @@ def draw(
         _map(record, options, embedding, clustering, "hard_task_latent_space")
         assignment = assignment_of(clustering)
         title = f"{assignment.name}, {embedding.dataset.name}"
-        if known_genres(assignment.labels):
+        if len(known_genres(assignment.labels)) > 1:
             figure = figures.cluster_distribution(
                 assignment.labels,
                 assignment.clusters[0],
@@ -115,7 +116,8 @@ def _map(
         z,
         assignment.clusters[0],
         title=f"{assignment.name}, {embedding.dataset.name}",
-        subtitle=_scores(clustering, labelled=z.has_labels),
+        subtitle=_scores(clustering, labelled=z.has_labels)
+        + (f"; an oracle, label use {z.label_use}" if z.label_use > LabelUse.NONE else ""),
         seed=options.seed,
         projection=options.projection,
     )
@@ -183,17 +185,23 @@ def main(tracker: Tracker, options: Options) -> None:
 
     if options.run != "auto":
         source = features(tracker, options)
-        embedding = tracker.finished(options.run, source.dataset)
-        if "model" not in embedding.tags or embedding.stage == "cluster":
-            raise InputError(f"run {options.run}: made no embedding; those of train and fuse do")
-        draw(tracker, options, source, embedding, cluster(tracker, options, embedding))
+        found = tracker.finished(options.run, source.dataset)
+        if found.stage == "cluster":
+            (embedding,) = tracker.inputs(found)
+            draw(tracker, options, source, embedding, found)
+        elif found.stage in ("train", "fuse"):
+            own = own_seeds(found, options)
+            draw(tracker, own, source, found, cluster(tracker, own, found))
+        else:
+            what = "runs of train, fuse and cluster can be drawn"
+            raise InputError(f"run {options.run!r} is one of {found.stage}: {what}")
     elif options.level == "hard":
         hard.hard(tracker, options)
     else:
         level = {"easy": easy, "medium": medium}[options.level]
-        found = level.embeddings(tracker, options)
-        clusterings = cluster_all(tracker, options, found, ["k-means"])
-        figures(tracker, options, level.FIGURES, found, clusterings)
+        embeddings = level.embeddings(tracker, options)
+        clusterings = cluster_all(tracker, options, embeddings, ["k-means"])
+        figures(tracker, options, level.FIGURES, embeddings, clusterings)
 
 
 if __name__ == "__main__":

@@ -77,7 +77,8 @@ def fit_pca(features: FeatureSet, *, n_components: int) -> Projection:
         raise InputError(f"{features.name}: PCA needs two tracks, got {len(features)}")
     flat = features.values.reshape(len(features), -1)
     scaler = Scaler.fit(flat)
-    fitted = PCA(min(n_components, *flat.shape), svd_solver="full").fit(scaler.transform(flat))
+    with np.errstate(divide="ignore", invalid="ignore"):  # equal rows explain 0 / 0 of variance
+        fitted = PCA(min(n_components, *flat.shape), svd_solver="full").fit(scaler.transform(flat))
     mean, components = (one.astype(np.float32) for one in (fitted.mean_, fitted.components_))
     return Projection(scaler, mean, components)
 

@@ -108,11 +108,13 @@ def table(rows: Sequence[Mapping[str, object]], *, level: str) -> pd.DataFrame:
 
 
 def newest(rows: Sequence[Mapping[str, object]], *, level: str) -> list[Mapping[str, object]]:
-    """Of rows in the order of time, newest first, the first for each method of a level."""
+    """Of rows in the order of time, newest first, one for each method of a level: the first with
+    the settings (seeds, clusters) of the newest, or where there is none, the first."""
+    own = [r for r in rows if r["model"] in MODELS[level] and r["algorithm"] in ALGORITHMS[level]]
+    alike = [row for row in own if row.get("settings") == own[0].get("settings")]
     found: dict[object, Mapping[str, object]] = {}
-    for row in rows:
-        if row["model"] in MODELS[level] and row["algorithm"] in ALGORITHMS[level]:
-            found.setdefault((row["model"], row["algorithm"]), row)
+    for row in [*alike, *own]:
+        found.setdefault((row["model"], row["algorithm"]), row)
     return list(found.values())
 
 
@@ -136,10 +138,12 @@ class Difference(NamedTuple):
     difference: float
     low: float
     high: float
+    n_samples: int
+    seeds: int
 
     @property
     def within_noise(self) -> bool:
-        return not (self.low > 0 or self.high < 0)
+        return self.low <= 0 <= self.high
 
 
 def differences(assignments: Sequence[Assignment]) -> list[Difference]:
@@ -157,27 +161,31 @@ def differences(assignments: Sequence[Assignment]) -> list[Difference]:
     Parameters
     ----------
     assignments
-        Of tracks with genres. Ids that are not in all are left out, and tracks without a genre.
+        Of tracks with genres. Two are compared on the tracks that both have, without those whose
+        genre is not known. A pair with fewer than two genres in common is left out.
     """
-    common = set.intersection(*(set(one.ids.tolist()) for one in assignments))
-    labels = dict(zip(assignments[0].ids.tolist(), assignments[0].labels.tolist(), strict=True))
-    ids = sorted(track_id for track_id in common if labels[track_id])
+    first, *others = assignments
+    pairs = [_difference(first, other, comparisons=len(others)) for other in others]
+    return [pair for pair in pairs if pair is not None]
+
+
+def _difference(one: Assignment, other: Assignment, *, comparisons: int) -> Difference | None:
+    labels = dict(zip(one.ids.tolist(), one.labels.tolist(), strict=True))
+    ids = sorted(i for i in set(one.ids.tolist()) & set(other.ids.tolist()) if labels[i])
+    genres = np.array([labels[track_id] for track_id in ids], dtype=str)
+    if len(np.unique(genres)) < 2:
+        return None
     hashes = [hashlib.blake2b(track_id.encode()).digest() for track_id in ids]
     n_groups = min(GROUPS, len(ids))
     group = np.empty(len(ids), dtype=np.int64)
     group[sorted(range(len(ids)), key=hashes.__getitem__)] = np.arange(len(ids)) % n_groups
-    genres = np.array([labels[track_id] for track_id in ids])
     kept = [np.ones(len(ids), dtype=bool), *(group != left_out for left_out in range(n_groups))]
     # (1 + groups, seeds) of each method; the first row is of all tracks
-    scores = [_amis(one, ids, genres, kept) for one in assignments]
-    found = []
-    for one, score in zip(assignments[1:], scores[1:], strict=True):
-        seeds = min(score.shape[1], scores[0].shape[1])
-        paired = scores[0][:, :seeds] - score[:, :seeds]
-        half = _half_width(paired, comparisons=len(assignments) - 1)
-        mean = float(paired[0].mean())
-        found.append(Difference(assignments[0].name, one.name, mean, mean - half, mean + half))
-    return found
+    scores, other_scores = (_amis(each, ids, genres, kept) for each in (one, other))
+    seeds = min(scores.shape[1], other_scores.shape[1])
+    paired = scores[:, :seeds] - other_scores[:, :seeds]
+    mean, half = float(paired[0].mean()), _half_width(paired, comparisons=comparisons)
+    return Difference(one.name, other.name, mean, mean - half, mean + half, len(ids), seeds)
 
 
 def _half_width(paired: npt.NDArray[np.float64], *, comparisons: int) -> float:
@@ -213,18 +221,23 @@ def ami_without(assignment: Assignment, ids: Sequence[str]) -> float:
     """Mean AMI over seeds without the tracks of some ids, the clusters as they are."""
     kept = ~np.isin(assignment.ids, list(ids)) & (assignment.labels != "")
     labels = assignment.labels[kept]
+    if len(np.unique(labels)) < 2:
+        return float("nan")
     amis = [adjusted_mutual_info(contingency(labels, one[kept])) for one in assignment.clusters]
     return float(np.mean(amis))
 
 
 def effect(frame: pd.DataFrame, *, n_faults: int) -> str:
     """What faulty or repeated tracks do to the AMI, in words."""
+    if frame["rank"].notna().any():
+        frame = frame[frame["rank"].notna()]
     change = (frame["ami_without_faults"] - frame["ami"]).to_numpy(dtype=np.float64)
     most = int(np.nanargmax(np.abs(change)))
     return (
-        f"{n_faults} tracks are in GTZAN's list of faults or repeat another (faults.csv). Without "
-        f"them, the clusters as they are, AMI changes by {np.nanmean(change):+.3f} on average and "
-        f"by {change[most]:+.3f} at most ({frame['method'].iloc[most]})."
+        f"{n_faults} track{'s' * (n_faults > 1)} in GTZAN's list of faults or repeating another "
+        f"(faults.csv). Without them, the clusters as they are, AMI changes by "
+        f"{np.nanmean(change):+.3f} on average over the ranked rows and by {change[most]:+.3f} "
+        f"at most ({frame['method'].iloc[most]})."
     )
 
 
@@ -232,9 +245,13 @@ def statement(found: Sequence[Difference]) -> str:
     """What the differences allow to be said, in words."""
     first = found[0].method
 
+    most = max(one.n_samples for one in found)
+
     def listed(some: Sequence[Difference]) -> str:
         return "; ".join(
-            f"{one.other} ({one.difference:+.2f} [{one.low:+.2f}, {one.high:+.2f}])" for one in some
+            f"{one.other} ({one.difference:+.2f} [{one.low:+.2f}, {one.high:+.2f}]"
+            + (f", on the {one.n_samples} tracks that both have)" if one.n_samples < most else ")")
+            for one in some
         )
 
     noise = [one for one in found if one.within_noise]
@@ -243,12 +260,13 @@ def statement(found: Sequence[Difference]) -> str:
     if beyond:
         lines.append(f"AMI tells **{first}** apart from {listed(beyond)}.")
     if noise:
-        lines.append(
-            f"Within noise of **{first}**: {listed(noise)}. Their order in the table says nothing."
-        )
+        lines.append(f"Within noise of **{first}**: {listed(noise)}.")
+    over = "over which tracks there are (jackknife)"
+    if min(one.seeds for one in found) > 1:
+        over = f"over seeds (paired) and {over}"
     lines.append(
-        f"In brackets: {1 - ALPHA:.0%} intervals for all comparisons together (Bonferroni), over "
-        "seeds (paired) and over tracks (jackknife)."
+        f"In brackets: {1 - ALPHA:.0%} intervals for all these comparisons together (Bonferroni), "
+        f"{over}. The others were not compared with each other."
     )
     return "\n\n".join(lines)
 
@@ -295,6 +313,20 @@ def champion(
     raise InputError(f"nothing to register: no row that no label touched has a defined {metric}")
 
 
+def sweep_markdown(frame: pd.DataFrame) -> str:
+    """A sweep for people, by beta. It has no ranks: choosing by AMI is choosing by the labels."""
+    headers = ("beta", "ami", "nmi", "silhouette", "reconstruction", "KL, not weighed")
+    cells = [
+        (
+            f"{row['beta']:g}",
+            *(_cell(row, metric) for metric in ("ami", "nmi", "silhouette")),
+            *(f"{row[loss]:.2f}" for loss in ("val_reconstruction", "val_kl")),
+        )
+        for _, row in frame.iterrows()
+    ]
+    return tabulate(cells, headers, tablefmt="pipe", disable_numparse=True) + "\n"
+
+
 def _unservable(row: Mapping[str, Any]) -> str | None:
     if row["algorithm"] != "k-means":
         return f"{row['algorithm']} does not say where a new track belongs"
@@ -331,10 +363,13 @@ def markdown(frame: pd.DataFrame) -> str:
         "seeds": "seeds",
         **({"input": "input"} if frame["input"].nunique() > 1 else {}),
         "label_use": "label use",
+        **({"run_id": "run"} if frame["method"].duplicated().any() else {}),
     }
     cells = [[_cell(row, column) for column in headers] for _, row in frame.iterrows()]
     text = tabulate(cells, list(headers.values()), tablefmt="pipe", disable_numparse=True)
-    notes = ["± is half the 95 % interval of the mean over seeds."]
+    notes = []
+    if frame["seeds"].gt(1).any():
+        notes.append("± is half the 95 % interval of the mean over seeds.")
     if ranking_metric(frame) == "ami":
         notes.append("Ranked by AMI. In parentheses what chance gives (AMI and ARI: 0).")
         notes.append(
@@ -343,8 +378,8 @@ def markdown(frame: pd.DataFrame) -> str:
         )
     else:
         notes.append(
-            "No genres are known, so rows are in the order of silhouette. It compares clusterings "
-            "of one representation: across rows it is a weak guide."
+            "Fewer than two genres are known, so rows are in the order of silhouette. It compares "
+            "clusterings of one representation: across rows it is a weak guide."
         )
     if any(frame[column].nunique() > 1 for column in ("seeds", "n_samples")):
         notes.append("Rows differ in seeds or tracks: compare them with care.")
@@ -357,6 +392,8 @@ def _cell(row: pd.Series, column: str) -> str:
     value = row[column]
     if pd.isna(value):
         return "oracle" if column == "rank" else ""
+    if column == "run_id":
+        return str(value)[:8]
     if column not in METRICS:
         return f"{value:.3g}" if isinstance(value, float) else str(value)
     digits = 1 if column == "calinski_harabasz" else 3

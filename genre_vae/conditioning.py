@@ -20,9 +20,6 @@ from genre_vae.records import (
     known_genres,
 )
 
-TELLS = ("encoder+decoder", "decoder")
-ABOUT = ("genre", "clusters")
-ENCODED_AS = ("genre", "unknown")
 UNKNOWN = 0  # the condition of a track whose genre is not known, or not told
 FORGET = 0.25  # share of the training examples whose genre is not told, where codes are made so
 
@@ -54,7 +51,8 @@ class Conditioner:
         genres = tuple(known_genres(labels))
         if len(genres) < 2:
             raise InputError(
-                "a CVAE is told the genres, and fewer than two are known: condition_on=clusters"
+                "a CVAE is told the genres, and fewer than two are known; "
+                "condition_on=clusters needs none"
             )
         return cls(genres)
 
@@ -63,8 +61,9 @@ class Conditioner:
         cls, values: npt.NDArray[np.floating], *, n_clusters: int, seed: int
     ) -> Conditioner:
         """A number for each k-means cluster of values (n, d)."""
-        found = clustering.cluster(values, algorithm="k-means", n_clusters=n_clusters, seed=seed)
-        # equal rows make fewer clusters than were asked for: the last then stands for the rest
+        few = min(n_clusters, len(values) - 1)  # the collection has more tracks than its training
+        found = clustering.cluster(values, algorithm="k-means", n_clusters=few, seed=seed)
+        # equal rows make fewer clusters as well: the last then stands for the rest
         numbers = np.minimum(np.arange(n_clusters), found.max())
         centroids = clustering.centroids(values, found)[numbers]
         return cls(centroids=centroids.astype(np.float32))

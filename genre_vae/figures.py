@@ -290,7 +290,7 @@ def cluster_distribution(
     share = counts / counts.sum(axis=1, keepdims=True)
 
     size = 0.52 * np.array([len(order), len(genres)])
-    figure = Figure(figsize=(4.2 + size[0], 2.6 + size[1]), layout="constrained")
+    figure = Figure(figsize=(max(8.0, 4.2 + size[0]), 2.6 + size[1]), layout="constrained")
     axes = figure.subplots()
     image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     for (row, column), count in np.ndenumerate(counts):
@@ -337,7 +337,7 @@ def reconstructions(blocks: Sequence[Reconstructed], *, title: str) -> Figure:
     columns = max(len(block.names) for block in blocks)
     heights = [0.85 if block.rows else 1.25 for block in blocks]
     figure = Figure(
-        figsize=(1.6 + 3.1 * columns, 1.0 + sum(3.3 * h + 0.8 for h in heights)),
+        figsize=(max(9.0, 1.6 + 3.1 * columns), 1.0 + sum(3.3 * h + 0.8 for h in heights)),
         layout="constrained",
     )
     figure.suptitle(_plain(title, 100), fontsize=14, fontweight="bold")
@@ -422,7 +422,13 @@ def comparison_chart(frame: pd.DataFrame, *, metric: str, title: str) -> Figure:
     axes.set_ylim(places[-1] + 0.7, -0.8)
     chance = ", 0 is chance" if metric == "ami" else ""
     name = metric.upper() if chance else metric
-    axes.set_xlabel(f"{name}: mean and 95 % interval over seeds{chance}")
+    tracks, seeds = (f"{frame[c].min()}" for c in ("n_samples", "seeds"))
+    axes.set_xlabel(
+        f"{name}: mean and 95 % interval over {seeds} seeds{chance}; {tracks} tracks. "
+        "Which tracks there are moves it more: see the words below the table"
+    )
+    lowest, highest = frame[metric].min(), frame[metric].max()
+    axes.set_xlim(min(-0.05, lowest - 0.1), min(1.05, highest + 0.35))
     axes.set_title(_plain(title, 90), fontsize=13, fontweight="bold", loc="left")
     axes.grid(axis="x", alpha=0.2)
     for side in ("top", "right", "left"):
@@ -452,12 +458,15 @@ def sweep_chart(frame: pd.DataFrame, *, title: str) -> Figure:
     scores.set_ylabel("score (band: 95 % over seeds)")
     scores.legend(frameon=False)
     names = {"val_reconstruction": "reconstruction error", "val_kl": "KL, not weighed"}
+    terms.set_yscale("log")
+    for axis in (terms.yaxis.set_major_formatter, terms.yaxis.set_minor_formatter):
+        axis(ScalarFormatter())
     for number, (column, name) in enumerate(names.items()):
         style = MARKERS[number] + "-"
         terms.plot(at, frame[column], style, color=COLORS[4 + number], label=name)
     terms.set_ylabel("held-out loss per track")
     terms.set_xticks(at, [f"{beta:g}" for beta in frame["beta"]])
-    terms.set_xlabel("beta")
+    terms.set_xlabel("beta (steps are not to scale)")
     terms.legend(frameon=False)
     for axes in (scores, terms):
         axes.grid(alpha=0.2)

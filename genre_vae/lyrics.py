@@ -436,7 +436,9 @@ def _reduce(vectors: Any, dim: int, seed: int) -> FloatArray:
         dense = vectors if isinstance(vectors, np.ndarray) else vectors.toarray()
         return np.asarray(dense, dtype=np.float32)
     n_components = min(dim, vectors.shape[0], vectors.shape[1] - 1)
-    with np.errstate(invalid="ignore"):  # texts that are all alike explain 0 / 0 of the variance
+    with np.errstate(
+        divide="ignore", invalid="ignore"
+    ):  # texts that are all alike explain 0 / 0 of the variance
         reduced = TruncatedSVD(n_components, random_state=seed).fit_transform(vectors)
     return np.asarray(reduced, dtype=np.float32)
 

@@ -50,8 +50,13 @@ if TYPE_CHECKING:
     from mlflow.data.pandas_dataset import PandasDataset
     from mlflow.pyfunc import PyFuncModel
 
+SETTINGS = ("seeds", "seed", "n_clusters")  # params that the rows of a table should share
 ROW_TAGS = ("method", "model", "algorithm", "input", "label_use")  # of a clustering run
-SUMMARISED = ("*_task_*", "audit.*")  # files that a level's run shows beside its stages' own
+SUMMARISED = (
+    "*_task_*",
+    "audit.*",
+    "beta_sweep.*",
+)  # files that a level's run shows beside its stages' own
 PACKAGE = Path(__file__).resolve().parent
 MODEL = "genre-vae"  # in the registry
 CHAMPION = "champion"
@@ -157,6 +162,7 @@ class Tracker:
     level: str
     run_id: str
     stages: list[StageRun] = field(default_factory=list)
+    summarised: bool = False
 
     def stage(
         self,
@@ -275,9 +281,9 @@ class Tracker:
         (run,) = runs
         tags = run.data.tags
         if "stage" not in tags or run.info.status != "FINISHED" or not _is_whole(run):
-            raise InputError(f"run {run_id}: not the finished run of a stage")
+            raise InputError(f"run {run_id!r}: not the finished run of a stage")
         if tags["dataset"] != dataset.fingerprint:
-            raise InputError(f"run {run_id}: about another collection than {dataset.folder}")
+            raise InputError(f"run {run_id!r}: about another collection than {dataset.folder}")
         return _stage_run(run, dataset, reused=True, seconds=0)
 
     def inputs(self, stage: StageRun) -> list[StageRun]:
@@ -298,7 +304,7 @@ class Tracker:
         Returns
         -------
         list of dict
-            Metrics as floats, and `ROW_TAGS`, ``seeds`` and ``run_id``.
+            Metrics as floats, and `ROW_TAGS`, ``seeds``, ``settings`` and ``run_id``.
         """
         where = (
             f"tags.stage = 'cluster' and tags.dataset = '{dataset.fingerprint}' "
@@ -314,6 +320,7 @@ class Tracker:
                 **run.data.metrics,
                 **{tag: run.data.tags.get(tag, "") for tag in ROW_TAGS},  # another version's lack
                 "seeds": int(run.data.params["seeds"]),
+                "settings": [run.data.params.get(name) for name in SETTINGS],
                 "run_id": run.info.run_id,
             }
             for run in runs
@@ -329,18 +336,25 @@ class Tracker:
             data = self.client.get_run(table.run_id).data
             found = {k: v for k, v in data.metrics.items() if k.startswith("best/")}
             if _rank(found) > _rank(best):
-                best, tags = found, {k: v for k, v in data.tags.items() if k.startswith("best/")}
+                best = found
+                tags |= {k: v for k, v in data.tags.items() if k.startswith("best/")}
             for stage in (table, *figures):
                 files += sorted(p for name in SUMMARISED for p in stage.folder.glob(name))
+            for stage in figures:
+                tags |= {k: v for k, v in stage.tags.items() if k.startswith("verdict/")}
         recorder = Recorder(self.client, self.run_id, self.root)
         recorder.metrics(best)
         recorder.flush()
-        notes = [file.read_text("utf-8") for file in files if file.suffix == ".md"]
-        recorder.tags(tags | {"mlflow.note.content": "\n".join(notes)[:MAX_TAG]})
+        note = ""
+        for text in (file.read_text("utf-8") for file in files if file.suffix == ".md"):
+            if len(note) + len(text) < MAX_TAG:  # a table cut in the middle helps nobody
+                note += f"{text}\n"
+        recorder.tags(tags | {"mlflow.note.content": note})
         for file in files:
             mlflow.log_artifact(str(file), run_id=self.run_id)
         folder = local_artifacts(self.client.get_run(self.run_id))
         reused = sum(stage.reused for stage in self.stages)
+        self.summarised = True
         print(f"{self.level}: {len(self.stages)} stages, {reused} reused")
         for file in files if listed else ():
             print(f"  {folder / file.name}")
@@ -426,7 +440,11 @@ def invocation(entry_point: str, options: Mapping[str, object]) -> Iterator[Trac
         client.log_dict(run_id, dict(options), "options.json")
         client.log_dict(run_id, environment(), "environment.json")
         started = time.monotonic()
-        yield Tracker(root, client, entry_point, run_id)
+        tracker = Tracker(root, client, entry_point, run_id)
+        yield tracker
+        if tracker.stages and not tracker.summarised:  # a single stage, after what it needed
+            tracker.summary([(tracker.stages[-1], [])])
+            print(f"  {tracker.stages[-1].folder}")
         print(f"{entry_point}: run {run_id} finished in {time.monotonic() - started:.1f} s")
         uri = mlflow.get_tracking_uri()
         if uri.startswith("sqlite:"):  # of another store its owner knows the address

@@ -206,14 +206,46 @@ def test_a_method_is_within_noise_of_itself() -> None:
 
 def test_the_statement_names_both_kinds() -> None:
     found = [
-        comparison.Difference("VAE", "PCA", 0.2, 0.1, 0.3),
-        comparison.Difference("VAE", "CVAE", 0.05, -0.1, 0.2),
+        comparison.Difference("VAE", "PCA", 0.2, 0.1, 0.3, 100, 5),
+        comparison.Difference("VAE", "CVAE", 0.05, -0.1, 0.2, 100, 5),
     ]
     text = comparison.statement(found)
     assert "AMI tells **VAE** apart from PCA (+0.20 [+0.10, +0.30])" in text
     assert "Within noise of **VAE**: CVAE (+0.05 [-0.10, +0.20])" in text
     assert "Within noise" not in comparison.statement(found[:1])
     assert "apart" not in comparison.statement(found[1:])
+    fewer = [found[0], found[1]._replace(n_samples=80, seeds=1)]
+    assert "+0.20], on the 80 tracks that both have)" in comparison.statement(fewer)
+    assert "over seeds (paired)" in text
+    assert "over seeds" not in comparison.statement(fewer)
+
+
+def test_one_cluster_is_within_noise_of_another_and_not_undefined() -> None:
+    good = noisy("a", wrong=0.2, rng=np.random.default_rng(6))
+    lump = Assignment("b", good.ids, np.zeros_like(good.clusters), good.labels)
+    (one,) = comparison.differences([good, lump])
+    assert one.low > 0
+    assert np.isfinite(one.high)
+    (same,) = comparison.differences([lump, lump])
+    assert same.within_noise
+
+
+def test_two_genres_are_needed_for_a_difference() -> None:
+    one = noisy("a", wrong=0.2, rng=np.random.default_rng(7))
+    alike = Assignment("b", one.ids, one.clusters, np.full(150, "g"))
+    assert comparison.differences([alike, one]) == []
+    assert np.isnan(comparison.ami_without(alike, []))
+
+
+def test_the_settings_of_the_newest_row_are_preferred() -> None:
+    rows = [
+        row("PCA + k-means", 0.1, settings=["5", "0", "auto"], run_id="new"),
+        row("VAE + k-means", 0.2, settings=["1", "0", "3"], model="vae", run_id="other"),
+        row("VAE + k-means", 0.3, settings=["5", "0", "auto"], model="vae", run_id="alike"),
+        row("AE", 0.3, settings=["2", "0", "auto"], model="autoencoder", run_id="alone"),
+    ]
+    found = [one["run_id"] for one in comparison.newest(rows, level="easy")]
+    assert found == ["new", "alike", "alone"]
 
 
 def test_ami_without_some_tracks_is_that_of_the_others() -> None:

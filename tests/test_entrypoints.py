@@ -558,9 +558,54 @@ def test_any_finished_clustering_run_can_be_evaluated_and_any_embedding_drawn(
     assert drawn.exit_code == 0, drawn.output
     names = {path.name for path in tracking.local_artifacts(run_of("visualize")).iterdir()}
     assert names >= {path for path in HARD_FILES if path.endswith(("space.png", "tion.png"))}
-    wrong = invoke(runner, "visualize", "--data", str(corpus), "--run", clustering.info.run_id)
+    first = run_of("visualize").info.run_id
+    by_clusters = ("--data", str(corpus), "--run", clustering.info.run_id)  # five seeds by default
+    assert invoke(runner, "visualize", *by_clusters).exit_code == 0
+    again = invoke(runner, "visualize", "--data", str(corpus), "--run", embedding.info.run_id)
+    assert again.exit_code == 0, again.output
+    assert run_of("visualize").info.run_id == first, "an embedding has the seeds it was made with"
+    wrong = invoke(
+        runner, "visualize", "--data", str(corpus), "--run", run_of("features").info.run_id
+    )
     assert wrong.exit_code == 2
-    assert "made no embedding" in wrong.output
+    assert "can be drawn" in wrong.output
+
+
+def test_small_and_copied_collections_end_in_a_table_or_in_one_line(
+    runner: CliRunner, store: Path, corpus: Path, tmp_path: Path
+) -> None:
+    for name, tracks in {"six": "aabcde", "five": "abcde"}.items():
+        for number, genre in enumerate(tracks):
+            (tmp_path / name / genre).mkdir(parents=True, exist_ok=True)
+            path = tmp_path / name / genre / f"{number}.wav"
+            soundfile.write(path, tone(200 * (number + 1)), 22050)
+    six = invoke(runner, "hard", "--data", str(tmp_path / "six"), *MEDIUM)
+    assert six.exit_code == 0, six.output
+    assert "nan" not in six.output
+    five = invoke(runner, "hard", "--data", str(tmp_path / "five"), *MEDIUM)
+    assert five.exit_code == 2
+    assert "give n_clusters" in five.output
+    assert "train" not in five.output, "it is refused before anything is trained"
+    song = next(corpus.glob("genres/rock/*.flac"))
+    for genre in "ab":
+        (tmp_path / "copies" / genre).mkdir(parents=True)
+        for number in range(6):
+            shutil.copy(song, tmp_path / "copies" / genre / f"{number}.flac")
+    copies = invoke(runner, "hard", "--data", str(tmp_path / "copies"), *MEDIUM, "--register", "no")
+    assert copies.exit_code == 0, copies.output
+    assert "11 the same as another" in copies.output
+
+
+def test_a_sweep_does_not_change_the_hard_table(
+    runner: CliRunner, store: Path, corpus: Path
+) -> None:
+    plain = ("--data", str(corpus), *QUICK)
+    assert invoke(runner, "cluster", *plain, "--model", "betavae").exit_code == 0
+    own = run_of("cluster").info.run_id
+    assert invoke(runner, "sweep", *plain, "--betas", "4,9").exit_code == 0
+    assert invoke(runner, "compare", "--data", str(corpus), "--level", "hard").exit_code == 0
+    table = pd.read_csv(artifacts_of("compare") / "hard_task_comparison.csv")
+    assert table["run_id"].tolist() == [own]
 
 
 def test_a_run_about_another_collection_is_refused(

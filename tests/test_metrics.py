@@ -147,6 +147,11 @@ def test_ami_of_a_table_is_scikit_learns(seed: int) -> None:
     assert metrics.adjusted_mutual_info(empty) == pytest.approx(ours)
 
 
-def test_ami_of_one_genre_or_one_cluster_is_undefined() -> None:
-    for table in ([[3, 4]], [[3], [4]], [[3, 4], [0, 0]]):
-        assert np.isnan(metrics.adjusted_mutual_info(np.array(table)))
+@pytest.mark.parametrize("table", [[[3, 4]], [[3], [4]], [[3, 4], [0, 0]], [[5]]])
+def test_ami_of_one_genre_or_one_cluster_is_scikit_learns(table: list[list[int]]) -> None:
+    counts = np.array(table)
+    labels, clusters = (
+        np.repeat(axis.ravel(), counts.ravel()) for axis in np.indices(counts.shape)
+    )
+    ours = metrics.adjusted_mutual_info(counts)
+    assert ours == adjusted_mutual_info_score(labels, clusters)
