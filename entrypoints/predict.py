@@ -55,6 +55,8 @@ def main(tracker: Tracker, options: Options) -> None:
     output = options.path(options.output) if options.output else None
     if output is not None and output.suffix.lower() not in (".csv", ".json"):
         raise InputError(f"output {output.name}: ends neither in .csv nor in .json")
+    if output is not None and (not output.parent.is_dir() or output.is_dir()):
+        raise InputError(f"output {output}: is a folder, or lies in none")
     records = predict(tracker, options)
     print("\n" + comparison.placed_markdown(records))
     if output is not None and output.suffix.lower() == ".json":

@@ -9,6 +9,7 @@ from entrypoints.cluster import assignment_of
 from entrypoints.features import catalog_of
 from entrypoints.options import DATA, Options, entry_point
 from genre_vae import comparison
+from genre_vae.metrics import INTERNAL
 from genre_vae.records import FeatureSet, InputError, LabelUse
 
 if TYPE_CHECKING:
@@ -30,7 +31,13 @@ def register(
     """
     from genre_vae.tracking import PACKAGE, source_digest
 
-    row, passed = comparison.champion(rows, metric=options.metric)
+    row, passed, metric = comparison.champion(rows, metric=options.metric)
+    if metric in INTERNAL and len(rows) > 1:
+        print(
+            f"{'register':<10} chosen by {metric}, which compares clusterings of one "
+            "representation: across methods it is a weak guide",
+            flush=True,
+        )
     for reason in passed:
         print(f"{'register':<10} {reason}", flush=True)
     clustering = tracker.finished(str(row["run_id"]), dataset)
@@ -59,20 +66,24 @@ def register(
         inputs=[clustering, embedding],
         compute=compute,
     )
-    version, new = tracker.register(
+    version, new, before = tracker.register(
         model,
         {
             "method": method,
             "dataset": dataset.name,
             "dataset_fingerprint": dataset.fingerprint,
             "fingerprint": model.fingerprint,
-            "chosen_by": options.metric,
+            "chosen_by": metric if len(rows) > 1 else "given",
             "label_use": row["label_use"],
             **comparison.scores(row),
         },
     )
     how = "registered as" if new else "is already"
-    print(f"{'register':<10} {method} {how} genre-vae version {version}, now champion", flush=True)
+    instead = f" instead of {before}" if before else ""
+    print(
+        f"{'register':<10} {method} {how} genre-vae version {version}, champion{instead}",
+        flush=True,
+    )
     return model
 
 

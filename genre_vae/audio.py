@@ -16,6 +16,8 @@ from genre_vae.records import FloatArray
 SAMPLE_RATE = 22050  # Hz, GTZAN's own
 CLIP_SECONDS = 30.0  # of a longer file the middle is taken: intros and endings say less
 MIN_SECONDS = 1.0
+MIN_RATE = 1_000  # Hz: below, nothing that could be heard is there
+MAX_VALUES = 25_000_000  # of the part that is read: 30 s of eight channels at 96 kHz
 SILENCE = 1e-4  # peak amplitude, -80 dBFS
 MIN_PRESENT = 0.95  # share of the length its header claims below which a file counts as truncated
 
@@ -84,11 +86,15 @@ def _decode(source: Path | io.BytesIO, max_seconds: float) -> tuple[FloatArray, 
         seconds = file.frames / file.samplerate
         if seconds > max_seconds:
             raise BadAudioError(f"too long: {seconds:.0f} s, at most {max_seconds:.0f} s")
+        if file.samplerate < MIN_RATE:
+            raise BadAudioError(f"sampled at {file.samplerate} Hz, at least {MIN_RATE} Hz")
         repaired = _REPAIRED_DATA_SIZE.search(file.extra_info)
         if repaired and int(repaired[1]) not in _UNKNOWN_SIZES:
             _refuse_truncated(present=int(repaired[2]), claimed=int(repaired[1]))
         clip = round(CLIP_SECONDS * file.samplerate)
         surplus = max(0, file.frames - clip)
+        if (file.frames - surplus) * file.channels > MAX_VALUES:  # a small file can hold a lot
+            raise BadAudioError(f"too much: {file.channels} channels at {file.samplerate} Hz")
         if surplus:
             file.seek(surplus // 2)
         # libsndfile converts 16-bit samples to float slowly; the division below is exact and fast.

@@ -273,7 +273,7 @@ def statement(found: Sequence[Difference]) -> str:
 
 def champion(
     rows: Sequence[Mapping[str, Any]], *, metric: str
-) -> tuple[Mapping[str, Any], list[str]]:
+) -> tuple[Mapping[str, Any], list[str], str]:
     """The best row that no label touched and that can place a new track by its sound.
 
     Parameters
@@ -286,8 +286,8 @@ def champion(
 
     Returns
     -------
-    row, passed
-        With a line for every better row that was passed over.
+    row, passed, metric
+        With a line for every better row that was passed over, and the metric that chose.
 
     Raises
     ------
@@ -306,7 +306,7 @@ def champion(
     for row in ordered:
         reason = _unservable(row)
         if reason is None:
-            return row, passed
+            return row, passed, metric
         passed.append(f"{row['method']} ({metric} {row[metric]:.3f}) is passed over: {reason}")
     if passed:
         raise InputError("nothing to register: " + "; ".join(passed))
@@ -343,7 +343,9 @@ def scores(row: Mapping[str, Any]) -> dict[str, str]:
     for metric in METRICS:
         if np.isfinite(row.get(metric, np.nan)):
             ends = row.get(f"{metric}_low", np.nan), row.get(f"{metric}_high", np.nan)
-            found[metric] = f"{row[metric]:.3f} [{ends[0]:.3f}, {ends[1]:.3f}]"
+            found[metric] = f"{row[metric]:.3f}"
+            if np.isfinite(ends).all():
+                found[metric] += f" [{ends[0]:.3f}, {ends[1]:.3f}]"
     return found | {"seeds": str(row["seeds"]), "n_samples": f"{row['n_samples']:.0f}"}
 
 
@@ -445,12 +447,15 @@ def placed_table(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """
     rows = []
     for record in records:
-        row = {k: v for k, v in record.items() if k not in ("neighbours", "latent")}
+        row = {"file": record["file"], "error": record.get("error")}
+        row |= {k: v for k, v in record.items() if k not in ("neighbours", "latent")}
         for place, near in enumerate(record.get("neighbours", []), 1):
-            row |= {f"neighbour_{place}": near["track_id"], f"distance_{place}": near["distance"]}
+            row |= {f"neighbour_{place}": near["track_id"], f"genre_{place}": near["genre"]}
+            row |= {f"distance_{place}": near["distance"]}
         row |= {f"z{number}": value for number, value in enumerate(record.get("latent", []))}
         rows.append(row)
-    return pd.DataFrame(rows)
+    frame = pd.DataFrame(rows)
+    return frame.assign(cluster=frame["cluster"].astype("Int64")) if "cluster" in frame else frame
 
 
 def placed_markdown(records: Sequence[Mapping[str, Any]]) -> str:
@@ -458,14 +463,15 @@ def placed_markdown(records: Sequence[Mapping[str, Any]]) -> str:
     headers = ("file", "cluster", "genre", "distance", "nearest tracks")
     cells = []
     for record in records:
+        file = record["file"].replace("|", "\\|")
         if "error" in record:
-            cells.append((record["file"], "", "", "", record["error"]))
+            cells.append((file, "", "", "", record["error"]))
             continue
         genre = ""
         if record["genre"] is not None:
             genre = f"{record['genre']} ({record['genre_share']:.0%} of the cluster)"
         far = ", unlike anything here" if record["unlike_anything"] else ""
-        near = [f"{one['track_id']} ({one['distance']:.2f})" for one in record["neighbours"][:3]]
-        distance = f"{record['distance']:.2f}, percentile {record['percentile']:.0f}{far}"
-        cells.append((record["file"], record["cluster"], genre, distance, ", ".join(near)))
+        near = [f"{one['track_id']} ({one['distance']:.3g})" for one in record["neighbours"][:3]]
+        distance = f"{record['distance']:.3g}, percentile {record['percentile']:.0f}{far}"
+        cells.append((file, record["cluster"], genre, distance, ", ".join(near)))
     return tabulate(cells, headers, tablefmt="pipe", disable_numparse=True)

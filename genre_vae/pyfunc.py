@@ -18,6 +18,7 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from genre_vae import audio, features, serving
 
 ROOT = "GENRE_VAE_AUDIO_ROOT"  # environment variable: the folder below which a server reads paths
+PREDICTS = "_mlflow_pyfunc_backend_predict.py"  # the script behind ``mlflow models predict``
 SERVERS = ("mlflow.pyfunc.scoring_server.app", "mlserver")  # modules that answer over HTTP
 
 
@@ -31,9 +32,13 @@ class GenreModel(PythonModel):
         # the first call imports a lot
         warm = features.extract(noise.astype(np.float32), features.mel_filters())
         self.placement.place(self.placement.encode([warm]))
+        root = _root()
+        if isinstance(root, Path) and not root.is_dir():
+            raise NotADirectoryError(f"{ROOT}={root}: no folder is there")
         if _is_served():
             seconds = time.monotonic() - started
-            print(f"genre-vae: {self.placement.method}, ready after {seconds:.1f} s", flush=True)
+            about = f"{self.placement.method}, paths below {root}, ready after {seconds:.1f} s"
+            print(f"genre-vae: {about}", flush=True)
 
     # No return annotation: of this one MLflow would only say, loudly, that it is of any type.
     def predict(  # type: ignore[no-untyped-def]
@@ -46,7 +51,8 @@ class GenreModel(PythonModel):
 
         `params` may have ``neighbours`` (how many) and ``latent`` (whether).
         """
-        given = {"neighbours": serving.NEIGHBOURS, "latent": True} | (params or {})
+        given = {"neighbours": serving.NEIGHBOURS, "latent": True}
+        given |= {name: value for name, value in (params or {}).items() if value is not None}
         return serving.predict(
             self.placement,
             list(model_input),
@@ -66,7 +72,11 @@ def _root() -> Any:
 
 
 def _is_served() -> bool:
-    return any(name in sys.modules for name in SERVERS)
+    """Whether this process answers others: MLflow says so of every server that it makes, and of
+    its own ``models predict``, which is a person's call."""
+    main = Path(getattr(sys.modules.get("__main__"), "__file__", None) or "").name
+    says = os.environ.get("_MLFLOW_IS_IN_SERVING_ENVIRONMENT") == "true" and main != PREDICTS
+    return says or any(name in sys.modules for name in SERVERS)
 
 
 mlflow.models.set_model(GenreModel())

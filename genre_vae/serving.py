@@ -44,7 +44,9 @@ MAX_BYTES = (
     200_000_000  # of a file or an item's data: half an hour of uncompressed stereo, and more
 )
 MAX_SECONDS = 2 * 3600.0  # finding the middle of a compressed file takes as long as it is
+ROUNDING = 1e-6  # of a code in float32, as a share of the largest
 FAR = 99.0  # percentile of the collection's own distances above which a track is unlike all of it
+_LINE_BREAKS = str.maketrans("", "", "\r\n")  # base64 writes them by default
 _DATA_URI = re.compile(r"data:[^,;]*(;[^,;]*)*;base64,", re.IGNORECASE)
 
 
@@ -129,10 +131,13 @@ class Placement:
             nearest first, each with ``track_id``, ``genre``, ``cluster``, ``distance``; ``latent``.
         """
         found, distances = clustering.nearest(codes, self.centroids)
+        rounding = ROUNDING * float(np.abs(self.reference.values).max())
         records = []
         for code, cluster, distance in zip(codes, found.tolist(), distances.tolist(), strict=True):
             genre, share = self._majority(cluster)
-            percentile = 100 * float(np.searchsorted(self._distances, distance))
+            # the same track in another batch is the same but for rounding
+            nearer = np.searchsorted(self._distances, distance - rounding)
+            percentile = 100 * float(nearer)
             percentile /= len(self._distances)
             away = np.linalg.norm(self.reference.values.astype(np.float64) - code, axis=1)
             nearest = np.argsort(away, kind="stable")[:neighbours]
@@ -245,6 +250,8 @@ def predict(
             waveform = audio.load(_source(item, root), max_seconds=MAX_SECONDS)
         except (RefusedError, audio.BadAudioError) as error:
             return str(error)
+        except MemoryError:
+            return "not enough memory for it"
         with np.errstate(over="ignore", invalid="ignore"):
             found = features.extract(waveform, filters)
         finite = np.isfinite(found.mfcc).all() and np.isfinite(found.mel).all()
@@ -267,17 +274,18 @@ def _source(item: str, root: Path | Literal["anywhere", "nowhere"]) -> Path | by
         if (len(item) - beginning.end()) * 3 // 4 > MAX_BYTES:
             raise RefusedError(f"more than {MAX_BYTES // 10**6} MB of data")
         try:
-            return base64.b64decode(item[beginning.end() :], validate=True)
+            content = item[beginning.end() :].translate(_LINE_BREAKS)
+            return base64.b64decode(content, validate=True)
         except (binascii.Error, ValueError) as error:  # ValueError: not ASCII
             raise RefusedError("its base64 is malformed") from error
     if root == "nowhere":
         raise RefusedError("paths are not read here: send a data URI, or set GENRE_VAE_AUDIO_ROOT")
     try:
-        path = (Path(item) if root == "anywhere" else root / item).resolve()
+        path = (Path(item).expanduser() if root == "anywhere" else root / item).resolve()
         if root != "anywhere" and not path.is_relative_to(root.resolve()):
             raise RefusedError("outside the folder that may be read")
         if not path.is_file():
-            raise RefusedError("no such file")
+            raise RefusedError("no such file" if not path.exists() else "not a file")
         if path.stat().st_size > MAX_BYTES:
             raise RefusedError(f"more than {MAX_BYTES // 10**6} MB")
     except (OSError, RuntimeError, ValueError) as error:

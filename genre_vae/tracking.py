@@ -359,7 +359,7 @@ class Tracker:
         for file in files if listed else ():
             print(f"  {folder / file.name}")
 
-    def register(self, model: StageRun, tags: Mapping[str, object]) -> tuple[int, bool]:
+    def register(self, model: StageRun, tags: Mapping[str, object]) -> tuple[int, bool, str]:
         """Make a stage's model a version of `MODEL` in the registry, and its champion.
 
         Parameters
@@ -371,16 +371,18 @@ class Tracker:
 
         Returns
         -------
-        version, new
-            The version that the model has already is kept.
+        version, new, before
+            The version that the model has already is kept. `before` says what was champion.
         """
-        client = self.client
+        client, before = self.client, ""
         try:
-            client.get_registered_model(MODEL)
-        except mlflow.MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
             client.create_registered_model(MODEL, description=MODEL_DESCRIPTION)
+        except mlflow.MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        with contextlib.suppress(mlflow.MlflowException):  # there may be none
+            old = client.get_model_version_by_alias(MODEL, CHAMPION)
+            before = f"version {old.version}, {old.tags.get('method')} of {old.tags.get('dataset')}"
         known = client.search_model_versions(f"name = '{MODEL}' and run_id = '{model.run_id}'")
         new = not known
         version = (
@@ -391,7 +393,8 @@ class Tracker:
         for key, value in tags.items():
             client.set_model_version_tag(MODEL, version.version, key, str(value))
         client.set_registered_model_alias(MODEL, CHAMPION, version.version)
-        return int(version.version), new
+        same = before.startswith(f"version {version.version},")
+        return int(version.version), new, "" if same else before
 
     @contextlib.contextmanager
     def group(self, level: str) -> Iterator[Tracker]:
@@ -569,6 +572,8 @@ def _is_whole(run: Run) -> bool:
     try:
         folder = local_artifacts(run)
         manifest: dict[str, int] = json.loads((folder / "manifest.json").read_text("utf-8"))
+        if "model_uri" in run.data.tags:  # it lies beside the run's own files
+            mlflow.models.get_model_info(run.data.tags["model_uri"])
     except (OSError, json.JSONDecodeError, mlflow.MlflowException):
         return False
     files = {folder / name: size for name, size in manifest.items()}

@@ -279,7 +279,8 @@ def test_the_champion_is_the_best_that_takes_audio_alone() -> None:
         row("VAE", 0.6, model="vae", silhouette=0.1),
         row("PCA", 0.5, silhouette=0.4),
     ]
-    best, passed = comparison.champion(rows, metric="auto")
+    best, passed, metric = comparison.champion(rows, metric="auto")
+    assert metric == "ami"
     assert best["method"] == "VAE"
     assert [line.split(" (")[0] for line in passed] == ["fused", "density", "spectral"]
     assert comparison.champion(rows, metric="silhouette")[0]["method"] == "PCA"

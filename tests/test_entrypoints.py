@@ -692,7 +692,7 @@ def test_the_champion_is_registered_and_places_the_collection_where_it_was(
 
     again = invoke(runner, "register", "--data", str(corpus), "--metric", "silhouette")
     assert again.exit_code == 0, again.output
-    assert "is already genre-vae version 1" in again.output
+    assert "is already genre-vae version 1, champion" in again.output
     other = invoke(runner, "train", "--data", str(corpus), "--model", "vae", *QUICK)
     assert other.exit_code == 0
     assert invoke(runner, "cluster", "--data", str(corpus), "--model", "vae", *QUICK).exit_code == 0
@@ -701,6 +701,14 @@ def test_the_champion_is_registered_and_places_the_collection_where_it_was(
     assert second.exit_code == 0, second.output
     assert [v.version for v in versions()] in (["1", "2"], [1, 2])
     assert champion().tags["method"] == "VAE + k-means"
+    assert champion().tags["chosen_by"] == "given"
+    assert f"champion instead of version 1, {version.tags['method']} of corpus" in second.output
+
+    client = MlflowClient()
+    client.delete_logged_model(str(champion().source).rpartition("/")[2])
+    healed = invoke(runner, "register", "--data", str(corpus), "--run", run_id)
+    assert healed.exit_code == 0, healed.output
+    assert "registered as genre-vae version 3" in healed.output
 
     tracked = Assignment.load(tracking.local_artifacts(run_of("cluster")))
     clusters = dict(zip(tracked.ids.tolist(), tracked.clusters[0].tolist(), strict=True))

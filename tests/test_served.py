@@ -72,6 +72,9 @@ def test_a_served_model_answers_and_stays(
         status, body = ask(port, wrong)  # type: ignore[arg-type]
         assert status == 400
         assert "Traceback" not in body
+    status, body = ask(port, [content], neighbours=None, latent=False)
+    assert status == 200
+    assert "Traceback" not in body
     with ThreadPoolExecutor(4) as clients:
         answers = list(clients.map(lambda _: ask(port, [content], latent=False)[0], range(40)))
     assert answers == [200] * 40

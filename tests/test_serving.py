@@ -105,6 +105,32 @@ def test_a_record_says_how_far_and_whom_it_is_near(placed: Placement) -> None:
     assert record["genre_share"] == pytest.approx((labels == record["genre"]).mean())
 
 
+def test_a_track_is_as_far_alone_as_in_a_batch(measured: Features, corpus: Path) -> None:
+    made = placement(measured, "vae")
+    paths = [str(corpus / track_id) for track_id in made.reference.ids.tolist()]
+    together = predict(made, paths)
+    alone = [predict(made, [path])[0] for path in paths]
+    assert len({record["percentile"] for record in together}) > 10
+    for one, other in zip(together, alone, strict=True):
+        assert one["percentile"] == other["percentile"]
+        assert not other["unlike_anything"]
+
+
+def test_base64_may_have_line_breaks(placed: Placement) -> None:
+    content = base64.encodebytes(wav(tone(440))).decode()
+    assert "error" not in predict(placed, [f"data:audio/wav;base64,{content}"])[0]
+
+
+def test_running_out_of_memory_spoils_one_item(
+    placed: Placement, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(source: bytes, **limits: float) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(audio, "load", load)
+    assert predict(placed, [serving.example()]) == [{"error": "not enough memory for it"}]
+
+
 def test_something_else_is_unlike_anything_here(placed: Placement) -> None:
     codes = placed.reference.values
     far = placed.place((codes[:1] + 1000).astype(np.float32))[0]
@@ -189,11 +215,13 @@ def zipped() -> bytes:
         (uri(b"RIFF" + b"\0" * 40), "cannot be decoded"),
         (uri(wav(np.zeros(30000, np.float32))), "silent"),
         (uri(wav(tone(440)[:5000])), "too short"),
-        (uri(wav(np.ones(200_000, np.float32), rate=20)), "too long"),
-        ("", "no such file"),
+        (uri(wav(np.ones(9_000_000, np.float32), rate=1000)), "too long"),
+        (uri(wav(tone(440)[:9000], rate=20)), "sampled at 20 Hz"),
+        (uri(wav(np.ones((40_000 * 10, 64), np.float32), rate=40_000)), "too much: 64 channels"),
+        ("", "not a file"),
         ("a\0b", "no path"),
         ("x" * 100_000, "no path"),
-        ("/dev/zero", "no such file"),
+        ("/dev/zero", "not a file"),
         ("http://localhost/song.wav", "no such file"),
         ("file:///etc/passwd", "no such file"),
     ],
@@ -209,6 +237,15 @@ def test_too_many_items_are_answered_without_looking_at_them(placed: Placement) 
     records = predict(placed, ["/nowhere.wav"] * 10_000)
     assert len(records) == 10_000
     assert set(map(str, records)) == {"{'error': '10000 items, at most 1000 at a time'}"}
+
+
+def test_a_person_may_write_their_home(
+    placed: Placement, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "song.wav").write_bytes(wav(tone(440)))
+    assert "error" not in predict(placed, ["~/song.wav"])[0]
+    assert predict(placed, ["~nobody_of_that_name/song.wav"]) == [{"error": "no path"}]
 
 
 def test_large_files_are_refused_before_they_are_read(
