@@ -67,7 +67,7 @@ def train(tracker: Tracker, options: Options, source: StageRun, model: str) -> S
         # Dense members train together. The ConvVAE's members would not gain by it; they leave the
         # interpreter for most of their time, so threads will do.
         together = [seeds] if len(data.values.shape) == 2 else [[seed] for seed in seeds]
-        workers = options.n_workers if base.device == "cpu" else 1
+        turns = training.Turns(options.n_workers if base.device == "cpu" else 1)
         stop = threading.Event()
 
         def fit(some: Sequence[int]) -> list[training.Fitted]:
@@ -78,15 +78,17 @@ def train(tracker: Tracker, options: Options, source: StageRun, model: str) -> S
                     record.metrics(named, step=epoch.epoch)
                 if stop.is_set():
                     raise InterruptedError
+                turns.pass_on(epoch.epoch)
 
             checkpoint = _folder(record.folder, some[0], options.seed) / f"{model}_last.pth"
             if checkpoint.exists():
                 print(f"{'':<10} seed {some[0]} goes on from its last checkpoint", flush=True)
-            return training.fit_members(
-                data, base, seeds=some, on_epoch=on_epoch, checkpoint=checkpoint
-            )
+            with turns:
+                return training.fit_members(
+                    data, base, seeds=some, on_epoch=on_epoch, checkpoint=checkpoint
+                )
 
-        with ThreadPoolExecutor(workers) as pool:
+        with ThreadPoolExecutor(len(together)) as pool:
             try:
                 fits = [fitted for some in pool.map(fit, together) for fitted in some]
             except BaseException:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -78,3 +80,33 @@ def test_a_served_model_answers_and_stays(
     with ThreadPoolExecutor(4) as clients:
         answers = list(clients.map(lambda _: ask(port, [content], latent=False)[0], range(40)))
     assert answers == [200] * 40
+
+
+def test_the_command_line_reads_paths_and_an_app_of_ones_own_does_not(
+    runner: CliRunner, store: Path, corpus: Path, tmp_path: Path
+) -> None:
+    """In processes of their own: ``mlflow models predict``, and MLflow's app without its server."""
+    assert invoke(runner, "cluster", "--data", str(corpus), "--model", "vae", *QUICK).exit_code == 0
+    run_id = run_of("cluster").info.run_id
+    assert invoke(runner, "register", "--data", str(corpus), "--run", run_id).exit_code == 0
+    model = f"models:/{tracking.MODEL}@{tracking.CHAMPION}"
+    path = str(next(corpus.glob("genres/*/*.flac")))
+    (tmp_path / "in.json").write_text(json.dumps({"inputs": [path]}))
+    mlflow = str(Path(sys.executable).with_name("mlflow"))
+    command = [mlflow, "models", "predict", "-m", model, "-i", str(tmp_path / "in.json")]
+    command += ["-o", str(tmp_path / "out.json"), "--env-manager", "local"]
+    subprocess.run(command, check=True, capture_output=True)
+    (record,) = json.loads((tmp_path / "out.json").read_text())["predictions"]
+    assert "cluster" in record
+    own = (
+        "import sys, mlflow\n"
+        "from mlflow.pyfunc import scoring_server\n"
+        f"model = mlflow.pyfunc.load_model({model!r})\n"
+        f"print('person', model.predict([{path!r}]))\n"
+        "scoring_server.init(model)\n"
+        f"print('server', model.predict([{path!r}]))\n"
+    )
+    said = subprocess.run([sys.executable, "-c", own], check=True, capture_output=True, text=True)
+    person, server = said.stdout.strip().splitlines()[-2:]
+    assert "'cluster'" in person
+    assert "GENRE_VAE_AUDIO_ROOT" in server

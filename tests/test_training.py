@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import dataclasses
 import pickle
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -286,3 +288,33 @@ def test_decoding_the_codes_is_the_reconstruction() -> None:
     assert (decoded >= -80).all()
     assert (decoded <= 0).all()
     np.testing.assert_allclose(decoded[:, None], training.reconstruct(conv, one).values, atol=1e-3)
+
+
+def test_turns_keep_to_their_number_and_go_to_who_is_behind() -> None:
+    turns, running, seen = training.Turns(2), list[int](), list[tuple[int, int, int]]()
+    progress = [0] * 5
+
+    def train(member: int) -> None:
+        with turns:
+            for epoch in range(1, 31):
+                running.append(member)
+                time.sleep(0.001)
+                seen.append((len(running), max(progress), min(progress)))
+                running.remove(member)
+                progress[member] = epoch
+                turns.pass_on(epoch)
+
+    with ThreadPoolExecutor(5) as pool:
+        list(pool.map(train, range(5)))
+    assert progress == [30] * 5
+    assert max(together for together, _, _ in seen) == 2
+    assert max(most - least for _, most, least in seen[10:]) <= 2, "nobody runs far ahead"
+
+
+def test_turns_come_back_from_one_that_failed() -> None:
+    turns = training.Turns(1)
+    for _ in range(2):
+        with pytest.raises(KeyError), turns:
+            raise KeyError
+    with turns:
+        pass
