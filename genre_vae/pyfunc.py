@@ -18,6 +18,7 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from genre_vae import audio, features, serving
 
 ROOT = "GENRE_VAE_AUDIO_ROOT"  # environment variable: the folder below which a server reads paths
+PREDICTS = ("mlflow", "_mlflow_pyfunc_backend_predict.py")  # programs of ``mlflow models predict``
 SERVERS = ("mlflow.pyfunc.scoring_server.app", "mlserver")  # modules that answer over HTTP
 
 
@@ -72,9 +73,10 @@ def _root() -> Any:
 
 def _is_served() -> bool:
     """Whether this process answers others. MLflow says so of every server that it makes, and of
-    its own ``models predict`` too, which is a person's call and has no web framework loaded."""
+    its own ``models predict`` too, which is a person's call."""
+    program = Path(getattr(sys.modules.get("__main__"), "__file__", None) or "").name
     says = os.environ.get("_MLFLOW_IS_IN_SERVING_ENVIRONMENT") == "true"
-    return (says and "fastapi" in sys.modules) or any(name in sys.modules for name in SERVERS)
+    return (says and program not in PREDICTS) or any(name in sys.modules for name in SERVERS)
 
 
 mlflow.models.set_model(GenreModel())
