@@ -42,7 +42,7 @@ def features(tracker: Tracker, options: Options) -> StageRun:
         mel.save(record.folder, "mel")
         first = mel.derive("mel, first window", mel.values[:, 0])
         first.save(record.folder, "X_spec")
-        standardised = Scaler.fit(mfcc.values).transform(mfcc.values)
+        standardised = Scaler.standardise(mfcc.values)
         mfcc.derive("mfcc, standardised", standardised).save(record.folder, "X")
         skipped.to_csv(record.folder / "skipped.csv", index=False)
         catalog.tracks.drop(columns="path").to_csv(record.folder / "catalog.csv", index=False)

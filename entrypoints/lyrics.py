@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from entrypoints.features import features
 from entrypoints.options import DATA, LYRICS, Options, entry_point
-from entrypoints.train import latents, members
+from entrypoints.train import latents, member_folder, members
 from genre_vae.records import FeatureSet, InputError, LabelUse, write_json
 
 if TYPE_CHECKING:
@@ -135,9 +135,7 @@ def fuse(
 
         text = trusted(words, audited)
         for number, audio in enumerate(members(embedding)):
-            folder = record.folder
-            if number > 0:
-                folder /= f"seed_{options.seed + number}"
+            folder = member_folder(record.folder, options.seed + number, options.seed)
             fused = weighted([audio, text], [1.0, options.lyrics_weight])
             fused.save(folder, latents(model))
         record.metrics({"tracks": len(fused), "dimensions": fused.values.shape[1]})

@@ -10,7 +10,7 @@ from entrypoints.evaluate import evaluate
 from entrypoints.features import features
 from entrypoints.lyrics import lyrics, trusted
 from entrypoints.options import DATA, LYRICS, Options, entry_point
-from entrypoints.train import how_many, scaled
+from entrypoints.train import how_many, member_folder, scaled
 from genre_vae.records import FeatureSet, InputError
 
 if TYPE_CHECKING:
@@ -56,15 +56,13 @@ def _fuse(
         audio = FeatureSet.load(source.folder, "mfcc")
         sets = [audio, trusted(words, audited)]
         for seed in seeds:
-            folder = record.folder if seed == seeds[0] else record.folder / f"seed_{seed}"
+            folder = member_folder(record.folder, seed, seeds[0])
             if how == "multimodal_concatenate":
                 fused = fusion.concatenate(sets)
             elif how == "multimodal":
                 fused = fusion.weighted(sets, weights)
             elif how == "multimodal_late":
-                both = audio.select(
-                    [i for i in audio.ids.tolist() if i in set(sets[1].ids.tolist())]
-                )
+                both, _ = fusion.join(sets)
                 count = how_many(options.n_clusters, scaled(both), options.seed)
                 fused = fusion.late(sets, weights, n_clusters=count, seed=seed)
             else:

@@ -80,7 +80,7 @@ def train(tracker: Tracker, options: Options, source: StageRun, model: str) -> S
                     raise InterruptedError
                 turns.pass_on(epoch.epoch)
 
-            checkpoint = _folder(record.folder, some[0], options.seed) / f"{model}_last.pth"
+            checkpoint = member_folder(record.folder, some[0], options.seed) / f"{model}_last.pth"
             if checkpoint.exists():
                 print(f"{'':<10} seed {some[0]} goes on from its last checkpoint", flush=True)
             with turns:
@@ -96,7 +96,7 @@ def train(tracker: Tracker, options: Options, source: StageRun, model: str) -> S
                 pool.shutdown(cancel_futures=True)
                 raise
         for fitted in fits:
-            folder = _folder(record.folder, fitted.config.seed, options.seed)
+            folder = member_folder(record.folder, fitted.config.seed, options.seed)
             training.save(fitted, folder / f"{model}_best.pth")
             training.encode(fitted, data).save(folder, latents(model))
         histories = {fitted.config.seed: fitted.history for fitted in fits}
@@ -162,7 +162,7 @@ def _baseline(tracker: Tracker, options: Options, source: StageRun, model: str) 
     )
 
 
-def _folder(top: Path, seed: int, first: int) -> Path:
+def member_folder(top: Path, seed: int, first: int) -> Path:
     """Where a member's files go: the first seed's to the top."""
     folder = top if seed == first else top / f"seed_{seed}"
     folder.mkdir(exist_ok=True)
@@ -202,8 +202,7 @@ def scaled(features: FeatureSet) -> FeatureSet:
     """Standardised values, whose distances can be compared."""
     from genre_vae.scaling import Scaler
 
-    values = features.values
-    return features.derive(features.name, Scaler.fit(values).transform(values))
+    return features.derive(features.name, Scaler.standardise(features.values))
 
 
 def check_count(options: Options, source: StageRun) -> None:

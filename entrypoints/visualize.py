@@ -65,7 +65,7 @@ def draw(
     """The Hard level's figures of any embedding, as a stage: ``hard_task_latent_space.png``,
     ``hard_task_cluster_distribution.png`` where genres are known, and where the embedding is a
     trained model's ``hard_task_reconstructions.png``, with those of the models `beside`."""
-    trained = [stage for stage in (embedding, *beside) if _checkpoint(stage) is not None]
+    trained = [(stage, path) for stage in (embedding, *beside) if (path := _checkpoint(stage))]
 
     def compute(record: Recorder) -> None:
         from genre_vae import figures, training
@@ -82,9 +82,7 @@ def draw(
             )
             record.figure("hard_task_cluster_distribution.png", figure)
         blocks = []
-        for stage in trained:
-            path = _checkpoint(stage)
-            assert path is not None, "only those with one are kept"
+        for stage, path in trained:
             fitted = training.load(path)
             mel = len(fitted.shape) > 1
             features = FeatureSet.load(source.folder, "mel" if mel else "mfcc", mmap=mel)
@@ -100,7 +98,7 @@ def draw(
         title=f"hard_task figures of {TITLES[embedding.tags['model']]}",
         dataset=embedding.dataset,
         config={"projection": options.projection, "seed": options.seed},
-        inputs=[source, embedding, clustering, *trained],
+        inputs=[source, embedding, clustering, *(stage for stage, _ in trained)],
         compute=compute,
     )
 

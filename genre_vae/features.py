@@ -10,9 +10,11 @@ Axes: ``n`` tracks, ``w`` windows, ``t`` frames.
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Callable, Iterable
 from functools import cache
+from pathlib import Path
 from typing import NamedTuple
 
 import joblib
@@ -108,11 +110,14 @@ def extract(waveform: FloatArray, filters: scipy.sparse.csr_array) -> Features:
     return Features(statistics.astype(np.float32), np.ascontiguousarray(windows))
 
 
-def _extract_file(path: str, filters: scipy.sparse.csr_array) -> Features | str:
-    """The features of a file, or the reason why it has none (in a worker process)."""
+def extract_source(
+    source: str | Path | bytes, filters: scipy.sparse.csr_array, *, max_seconds: float = math.inf
+) -> Features | str:
+    """The features of a file or its content (as for `audio.load`), or the reason why there are
+    none."""
     try:
         with np.errstate(over="ignore", invalid="ignore"):  # looked for below
-            features = extract(audio.load(path), filters)
+            features = extract(audio.load(source, max_seconds=max_seconds), filters)
     except audio.BadAudioError as error:
         return str(error)
     finite = np.isfinite(features.mfcc).all() and np.isfinite(features.mel).all()
@@ -156,7 +161,7 @@ def extract_catalog(
         tempfile.TemporaryFile() as mel_file,
     ):
         stream = joblib.Parallel(return_as="generator", batch_size=4)(
-            joblib.delayed(_extract_file)(path, filters) for path in paths
+            joblib.delayed(extract_source)(path, filters) for path in paths
         )
         for result in progress(stream):  # in the order of the catalog
             if isinstance(result, str):

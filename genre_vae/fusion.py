@@ -34,8 +34,8 @@ def concatenate(sets: Sequence[FeatureSet]) -> FeatureSet:
     InputError
         If fewer than two tracks are common to all.
     """
-    joined = _joined(sets)
-    return _side_by_side(joined, [Scaler.fit(one.values).transform(one.values) for one in joined])
+    joined = join(sets)
+    return _side_by_side(joined, [Scaler.standardise(one.values) for one in joined])
 
 
 def weighted(sets: Sequence[FeatureSet], weights: Sequence[float]) -> FeatureSet:
@@ -50,11 +50,11 @@ def weighted(sets: Sequence[FeatureSet], weights: Sequence[float]) -> FeatureSet
         One per modality, 0 or more and not all 0; else InputError.
     """
     _check(weights, sets)
-    joined = _joined(sets)
+    joined = join(sets)
     return _side_by_side(
         joined,
         [
-            weight / np.sqrt(one.values.shape[1]) * Scaler.fit(one.values).transform(one.values)
+            weight / np.sqrt(one.values.shape[1]) * Scaler.standardise(one.values)
             for one, weight in zip(joined, weights, strict=True)
         ],
     )
@@ -81,11 +81,11 @@ def late(
         Of the clusterings.
     """
     _check(weights, sets)
-    joined = _joined(sets)
+    joined = join(sets)
     shares = np.asarray(weights, dtype=np.float64) / sum(weights)
     blocks = []
     for one, share in zip(joined, shares.tolist(), strict=True):
-        scaled = Scaler.fit(one.values).transform(one.values)
+        scaled = Scaler.standardise(one.values)
         for run in range(RUNS):
             found = clustering.cluster(
                 scaled, algorithm="k-means", n_clusters=n_clusters, seed=seed * RUNS + run
@@ -109,7 +109,9 @@ def _check(weights: Sequence[float], sets: Sequence[FeatureSet]) -> None:
         raise InputError(f"weights {weights} for {len(sets)} modalities: one each, not all 0")
 
 
-def _joined(sets: Sequence[FeatureSet]) -> list[FeatureSet]:
+def join(sets: Sequence[FeatureSet]) -> list[FeatureSet]:
+    """The modalities on the tracks that all have, in the order of the first; InputError for fewer
+    than two such tracks."""
     common = set(sets[0].ids.tolist()).intersection(*(other.ids.tolist() for other in sets[1:]))
     ids = [track_id for track_id in sets[0].ids.tolist() if track_id in common]
     if len(ids) < 2:

@@ -24,6 +24,11 @@ class Scaler:
         constant = std <= 1e-6 * np.abs(mean)  # below what float32 can tell from a constant
         return cls(mean.astype(np.float32), np.where(constant, 1, std).astype(np.float32))
 
+    @classmethod
+    def standardise(cls, values: npt.NDArray[np.floating]) -> FloatArray:
+        """(n, d) -> (n, d) with the statistics of these rows themselves."""
+        return cls.fit(values).transform(values)
+
     def transform(self, values: npt.NDArray[np.floating]) -> FloatArray:
         """(n, d) -> (n, d)."""
         return ((values - self.mean) / self.scale).astype(np.float32)

@@ -93,6 +93,16 @@ class Placement:
         """(r,) of the collection's tracks to the means of their clusters, sorted."""
         return np.sort(clustering.nearest(self.reference.values, self.centroids)[1])
 
+    @cached_property
+    def _shares(self) -> list[dict[str, float]]:
+        """Of each cluster's tracks the share that has a genre, the largest first."""
+        found = []
+        for cluster in range(len(self.centroids)):
+            labels = self.reference.labels[self.clusters == cluster]
+            genres = {genre: float((labels == genre).mean()) for genre in known_genres(labels)}
+            found.append(dict(sorted(genres.items(), key=lambda item: -item[1])))
+        return found
+
     def encode(self, found: Sequence[features.Features]) -> FloatArray:
         """Codes of features, made as those of the collection were: (n, k)."""
         ids = np.array([str(number) for number in range(len(found))])
@@ -131,15 +141,15 @@ class Placement:
             nearest first, each with ``track_id``, ``genre``, ``cluster``, ``distance``; ``latent``.
         """
         found, distances = clustering.nearest(codes, self.centroids)
-        rounding = ROUNDING * float(np.abs(self.reference.values).max())
+        reference = self.reference.values.astype(np.float64)
+        rounding = ROUNDING * float(np.abs(reference).max())
         records = []
         for code, cluster, distance in zip(codes, found.tolist(), distances.tolist(), strict=True):
-            genre, share = self._majority(cluster)
+            genre, share = next(iter(self._shares[cluster].items()), (None, None))
             # the same track in another batch is the same but for rounding
             nearer = np.searchsorted(self._distances, distance - rounding)
-            percentile = 100 * float(nearer)
-            percentile /= len(self._distances)
-            away = np.linalg.norm(self.reference.values.astype(np.float64) - code, axis=1)
+            percentile = 100 * float(nearer) / len(self._distances)
+            away = np.linalg.norm(reference - code, axis=1)
             nearest = np.argsort(away, kind="stable")[:neighbours]
             record: dict[str, Any] = {
                 "cluster": cluster,
@@ -161,13 +171,6 @@ class Placement:
             records.append(record | ({"latent": code.tolist()} if latent else {}))
         return records
 
-    def _majority(self, cluster: int) -> tuple[str | None, float | None]:
-        labels = self.reference.labels[self.clusters == cluster]
-        genres, counts = np.unique(labels[labels != ""], return_counts=True)
-        if not len(genres):
-            return None, None
-        return str(genres[counts.argmax()]), float(counts.max() / len(labels))
-
     def save(self, folder: Path) -> None:
         """Write plain tensors, arrays and JSON into a folder; `load` runs nothing of it."""
         folder.mkdir(parents=True, exist_ok=True)
@@ -182,16 +185,11 @@ class Placement:
         clusters.save(folder)
         write_array(folder / "centroids.npy", self.centroids)  # for other readers: it follows
         shares = [
-            {"cluster": c, "tracks": int((self.clusters == c).sum()), **self._shares(c)}
-            for c in range(len(self.centroids))
+            {"cluster": c, "tracks": int((self.clusters == c).sum()), "genres": genres}
+            for c, genres in enumerate(self._shares)
         ]
         about = {"method": self.method, "inputs": self.inputs, "clusters": shares}
         write_json(folder / "placement.json", about)
-
-    def _shares(self, cluster: int) -> dict[str, Any]:
-        labels = self.reference.labels[self.clusters == cluster]
-        genres = {genre: float((labels == genre).mean()) for genre in known_genres(labels)}
-        return {"genres": dict(sorted(genres.items(), key=lambda item: -item[1]))}
 
     @classmethod
     def load(cls, folder: Path) -> Placement:
@@ -247,15 +245,11 @@ def predict(
 
     def extract(item: str) -> features.Features | str:
         try:
-            waveform = audio.load(_source(item, root), max_seconds=MAX_SECONDS)
-        except (RefusedError, audio.BadAudioError) as error:
+            return features.extract_source(_source(item, root), filters, max_seconds=MAX_SECONDS)
+        except RefusedError as error:
             return str(error)
         except MemoryError:
             return "not enough memory for it"
-        with np.errstate(over="ignore", invalid="ignore"):
-            found = features.extract(waveform, filters)
-        finite = np.isfinite(found.mfcc).all() and np.isfinite(found.mel).all()
-        return found if finite else "too loud: its power overflows"
 
     with ThreadPoolExecutor(workers) as pool:
         found = list(pool.map(extract, items))
