@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from entrypoints.features import features
-from entrypoints.options import CONDITION, CONV, DATA, SEEDS, TRAINING, Options, entry_point
+from entrypoints.embed import inputs
+from entrypoints.options import CONDITION, CONV, DATA, INPUT, SEEDS, TRAINING, Options, entry_point
 from entrypoints.train import how_many, members, train
 from genre_vae.records import Assignment
 
@@ -21,6 +21,8 @@ TITLES = {
     "vae": "VAE",
     "betavae": "BetaVAE",
     "conv_vae": "ConvVAE",
+    "contrastive_vae": "ConvVAE, contrastive",
+    "contrastive": "Contrastive encoder",
     "cvae": "CVAE",
     "cvae_unknown": "CVAE, genre unknown",
     "cvae_decoder": "CVAE, decoder alone",
@@ -43,14 +45,16 @@ def cluster(
 ) -> StageRun:
     """Clusters of an embedding, scored, as a stage.
 
-    A `variant` of a model is named so, and its row is not taken for the model's own.
+    A `variant` of a model is named so, and its row is not taken for the model's own. What models
+    see is told in brackets, unless it is the audio's own features.
 
     Its folder holds ``clusters.npy`` (n, seeds), called ``multimodal_clusters.npy`` for fused
     modalities, and ``members.csv``, the scores of each seed.
     """
     model = embedding.tags["model"]
-    method = f"{TITLES[model]}{variant} + {algorithm}"
+    method = f"{title_of(embedding)}{variant} + {algorithm}"
     model += variant
+    reads = embedding.tags["reads"]
 
     def compute(record: Recorder) -> None:
         import numpy as np
@@ -87,8 +91,9 @@ def cluster(
             record.metrics({name: mean})
             if name in (*metrics.INTERNAL, *metrics.LABEL):
                 record.metrics({f"{name}_low": low, f"{name}_high": high})
-        modalities = ["audio", *first.name.split(" + ")[1:]]
+        modalities = [reads, *first.name.split(" + ")[1:]]
         record.tags({"input": " + ".join(modalities), "label_use": first.label_use})
+        record.tags({"origin": "pretrained" if first.pretrained else "scratch"})
         shown = ("ami", "nmi") if first.has_labels else ("silhouette",)
         counted = table["n_clusters"].mean()
         record.note = (
@@ -113,10 +118,22 @@ def cluster(
             "method": method,
             "model": model,
             "algorithm": algorithm,
+            "reads": reads,
+            "provenance": embedding.tags["provenance"],
             "output": clusters_of(embedding),
         },
         compute=compute,
     )
+
+
+def title_of(embedding: StageRun) -> str:
+    """What an embedding is called in tables and figures."""
+    reads = embedding.tags["reads"]
+    of_audio = reads in ("mfcc", "mel", "mel, first window")
+    title = TITLES[embedding.tags["model"]]
+    if embedding.tags["model"] == "spectral" and not of_audio:
+        title = "Direct"
+    return title if of_audio else f"{title} ({reads})"
 
 
 def clusters_of(embedding: StageRun) -> str:
@@ -145,7 +162,7 @@ def cluster_all(
 
 
 @entry_point(
-    *(*DATA, "model", "algorithm", "n_clusters", "eps"),
+    *(*DATA, *INPUT, "model", "algorithm", "n_clusters", "eps"),
     *(*TRAINING, *CONDITION, "condition_dim", *CONV, *SEEDS),
 )
 def main(tracker: Tracker, options: Options) -> None:
@@ -153,7 +170,7 @@ def main(tracker: Tracker, options: Options) -> None:
 
     What is not there yet, features and the trained model, is made first.
     """
-    embedding = train(tracker, options, features(tracker, options), options.model)
+    embedding = train(tracker, options, inputs(tracker, options), options.model)
     cluster(tracker, options, embedding, options.algorithm)
 
 

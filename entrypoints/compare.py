@@ -51,8 +51,8 @@ def compare(
         frame.to_csv(record.folder / f"{files(level)}.csv", index=False)
         text = comparison.markdown(frame)
         ranked = frame[frame["rank"].notna() & frame["ami"].notna()]
-        if len(ranked) > 1:
-            ordered = [assignment_of(clusterings[run_id]) for run_id in ranked["run_id"]]
+        for rows in comparison.compared(ranked):
+            ordered = [assignment_of(clusterings[run_id]) for run_id in rows["run_id"]]
             text += f"\n{comparison.statement(comparison.differences(ordered))}\n"
         (record.folder / f"{files(level)}.md").write_text(text, "utf-8")
         if level == "hard":

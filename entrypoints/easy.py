@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from entrypoints.cluster import cluster_all
 from entrypoints.compare import compare
-from entrypoints.features import features
-from entrypoints.options import DATA, SEEDS, TRAINING, Options, entry_point
+from entrypoints.embed import inputs
+from entrypoints.options import DATA, INPUT, SEEDS, TRAINING, Options, entry_point
 from entrypoints.train import check_count, train
 from entrypoints.visualize import figures
 from genre_vae.comparison import ALGORITHMS
@@ -23,9 +23,9 @@ FIGURES = {model: f"easy_task_{model}_tsne" for model in MODELS}
 
 def embeddings(tracker: Tracker, options: Options) -> dict[str, StageRun]:
     """The level's representations by model."""
-    source = features(tracker, options)
-    check_count(options, source)
-    return {model: train(tracker, options, source, model) for model in MODELS}
+    given = inputs(tracker, options)
+    check_count(options, given)
+    return {model: train(tracker, options, given, model) for model in MODELS}
 
 
 def easy(tracker: Tracker, options: Options) -> Outcome:
@@ -36,7 +36,7 @@ def easy(tracker: Tracker, options: Options) -> Outcome:
     return compare(tracker, "easy", found["pca"].dataset, list(clusterings.values())), maps
 
 
-@entry_point(*DATA, "n_clusters", *TRAINING, *SEEDS)
+@entry_point(*DATA, *INPUT, "n_clusters", *TRAINING, *SEEDS)
 def main(tracker: Tracker, options: Options) -> None:
     """Easy level: PCA, an autoencoder and a VAE on MFCC statistics, each with k-means."""
     tracker.summary([easy(tracker, options)])

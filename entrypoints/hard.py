@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 from entrypoints.audit import audit
 from entrypoints.cluster import cluster_all
 from entrypoints.compare import compare
+from entrypoints.embed import Inputs, inputs
 from entrypoints.evaluate import evaluate
-from entrypoints.features import features
 from entrypoints.lyrics import lyrics
+from entrypoints.medium import contrastive
 from entrypoints.multimodal import multimodal
-from entrypoints.options import CONV, DATA, LYRICS, SEEDS, TRAINING, Options, entry_point
+from entrypoints.options import CONV, DATA, INPUT, LYRICS, SEEDS, TRAINING, Options, entry_point
 from entrypoints.register import register
 from entrypoints.train import check_count, train
 from entrypoints.visualize import draw
 from genre_vae.comparison import best, table
-from genre_vae.records import FeatureSet
 
 if TYPE_CHECKING:
     from genre_vae.tracking import Outcome, StageRun, Tracker
@@ -28,37 +28,40 @@ CVAES: tuple[dict[str, Any], ...] = ({}, {"condition": "decoder"}, {"condition_o
 
 
 def embeddings(
-    tracker: Tracker, options: Options, source: StageRun, words: StageRun | None, audited: StageRun
+    tracker: Tracker, options: Options, given: Inputs, words: StageRun | None, audited: StageRun
 ) -> dict[str, StageRun]:
     """The level's representations by model. Without genres those that are told them are left out,
     without lyrics the fused ones."""
-    labelled = FeatureSet.load(source.folder, "mfcc").has_labels
-    own = replace(options, beta="auto")  # beta is the BetaVAE's
-    stages = [train(tracker, own, source, model) for model in PLAIN]
-    stages.append(train(tracker, options, source, "betavae"))
+    labelled = given.load().has_labels
+    # numbers are for the BetaVAE and the contrastive ConvVAE
+    own = replace(options, beta="auto", contrast="auto")
+    stages = [train(tracker, own, given, model) for model in PLAIN]
+    stages.append(train(tracker, options, given, "betavae"))
     for told in CVAES:
         if told.get("condition_on") == "clusters" or labelled:
-            stages.append(train(tracker, replace(own, **told), source, "cvae"))
+            stages.append(train(tracker, replace(own, **told), given, "cvae"))
     found = {stage.tags["model"]: stage for stage in stages}
+    found |= contrastive(tracker, replace(options, beta="auto"), given)
     if words is not None:
-        found |= multimodal(tracker, options, source, words, audited)
+        found |= multimodal(tracker, options, given, words, audited)
     return found
 
 
 def hard(tracker: Tracker, options: Options) -> Outcome:
     """Every stage of the level, in order."""
-    source = features(tracker, options)
-    check_count(options, source)
+    given = inputs(tracker, options)
+    source = given.audio
+    check_count(options, given)
     words = lyrics(tracker, options, source)  # first: what is wrong with a file shows at once
-    audited = audit(tracker, options, source, words)
-    found = embeddings(tracker, options, source, words, audited)
+    audited = audit(tracker, options, given, words)
+    found = embeddings(tracker, options, given, words, audited)
     clusterings = cluster_all(tracker, options, found, ["k-means"])
     fused = {model: stage for model, stage in found.items() if model.startswith("multimodal")}
     more = cluster_all(tracker, options, fused, ["agglomerative"])
     evaluated = evaluate(tracker, source, [*clusterings.values(), *more.values()])
     compared = compare(tracker, "hard", source.dataset, list(clusterings.values()))
     rows = tracker.scored(source.dataset, [run.run_id for run in clusterings.values()])
-    maps = figures(tracker, options, source, found, clusterings, rows)
+    maps = figures(tracker, options, given, found, clusterings, rows)
     if options.register == "yes":
         register(tracker, options, source.dataset, rows)
     return compared, [evaluated, audited, maps]
@@ -67,7 +70,7 @@ def hard(tracker: Tracker, options: Options) -> Outcome:
 def figures(
     tracker: Tracker,
     options: Options,
-    source: StageRun,
+    given: Inputs,
     found: Mapping[str, StageRun],
     clusterings: Mapping[tuple[str, str], StageRun],
     rows: Sequence[Mapping[str, object]],
@@ -84,7 +87,7 @@ def figures(
     return draw(
         tracker,
         options,
-        source,
+        given,
         found[str(model)],
         clusterings[str(model), "k-means"],
         beside=[found["vae" if model == "conv_vae" else "conv_vae"]],
@@ -92,12 +95,12 @@ def figures(
 
 
 @entry_point(
-    *(*DATA, "n_clusters", *LYRICS, "lyrics_weight", *TRAINING, "condition_dim"),
+    *(*DATA, *INPUT, "n_clusters", *LYRICS, "lyrics_weight", *TRAINING, "condition_dim"),
     *(*CONV, "projection", "register", "metric", *SEEDS),
 )
 def main(tracker: Tracker, options: Options) -> None:
-    """Hard level: the seed's seven methods, the ConvVAE, three CVAEs and an oracle; an audit of
-    what carries the label; and which differences are more than noise."""
+    """Hard level: the seed's seven methods, three models of mel windows, three CVAEs and an oracle;
+    an audit of what carries the label; and which differences are more than noise."""
     tracker.summary([hard(tracker, options)])
 
 

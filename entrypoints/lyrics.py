@@ -147,7 +147,12 @@ def fuse(
         dataset=embedding.dataset,
         config={"model": model, "lyrics_weight": options.lyrics_weight, "seed": options.seed},
         inputs=[embedding, words, audited],
-        tags={"model": model, "output": latents(model)},
+        tags={
+            "model": model,
+            "reads": embedding.tags["reads"],
+            "provenance": embedding.tags["provenance"],
+            "output": latents(model),
+        },
         compute=compute,
     )
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from entrypoints.easy import easy
 from entrypoints.hard import hard
 from entrypoints.medium import medium
-from entrypoints.options import CONV, DATA, LYRICS, SEEDS, TRAINING, Options, entry_point
+from entrypoints.options import CONV, DATA, INPUT, LYRICS, SEEDS, TRAINING, Options, entry_point
 
 if TYPE_CHECKING:
     from genre_vae.tracking import Tracker
 
 
 @entry_point(
-    *(*DATA, "n_clusters", "eps", *LYRICS, "lyrics_weight", *TRAINING, "condition_dim"),
+    *(*DATA, *INPUT, "n_clusters", "eps", *LYRICS, "lyrics_weight", *TRAINING, "condition_dim"),
     *(*CONV, "projection", "register", "metric", *SEEDS),
 )
 def main(tracker: Tracker, options: Options) -> None:

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from entrypoints.audit import audit
 from entrypoints.cluster import cluster_all
+from entrypoints.embed import Inputs, inputs
 from entrypoints.evaluate import evaluate
-from entrypoints.features import features
 from entrypoints.lyrics import lyrics, trusted
-from entrypoints.options import DATA, LYRICS, Options, entry_point
+from entrypoints.options import DATA, INPUT, LYRICS, Options, entry_point
 from entrypoints.train import how_many, member_folder, scaled
-from genre_vae.records import FeatureSet, InputError
+from genre_vae.records import InputError
 
 if TYPE_CHECKING:
     from genre_vae.tracking import Recorder, StageRun, Tracker
@@ -21,13 +21,14 @@ FUSIONS = ("multimodal_concatenate", "multimodal", "multimodal_late", "multimoda
 
 
 def multimodal(
-    tracker: Tracker, options: Options, source: StageRun, words: StageRun, audited: StageRun
+    tracker: Tracker, options: Options, given: Inputs, words: StageRun, audited: StageRun
 ) -> dict[str, StageRun]:
-    """MFCC statistics and lyrics by the name of their fusion, each a stage that writes
-    ``multimodal_features.npy``. Without genres there is no fusion with them."""
-    labelled = FeatureSet.load(source.folder, "mfcc").has_labels
+    """Vectors (MFCC statistics, if nothing else is given) and lyrics by the name of their fusion,
+    each a stage that writes ``multimodal_features.npy``. Without genres there is no fusion with
+    them."""
+    labelled = given.load().has_labels
     return {
-        fusion: _fuse(tracker, options, source, words, audited, fusion)
+        fusion: _fuse(tracker, options, given, words, audited, fusion)
         for fusion in FUSIONS
         if labelled or fusion != "multimodal_genre"
     }
@@ -36,7 +37,7 @@ def multimodal(
 def _fuse(
     tracker: Tracker,
     options: Options,
-    source: StageRun,
+    given: Inputs,
     words: StageRun,
     audited: StageRun,
     how: str,
@@ -53,7 +54,7 @@ def _fuse(
     def compute(record: Recorder) -> None:
         from genre_vae import fusion
 
-        audio = FeatureSet.load(source.folder, "mfcc")
+        audio = given.load()
         sets = [audio, trusted(words, audited)]
         for seed in seeds:
             folder = member_folder(record.folder, seed, seeds[0])
@@ -74,28 +75,33 @@ def _fuse(
     return tracker.stage(
         "fuse",
         title=how,
-        dataset=source.dataset,
+        dataset=given.audio.dataset,
         config=config,
-        inputs=[source, words, audited],
-        tags={"model": how, "output": "multimodal_features"},
+        inputs=[given.vectors, words, audited],
+        tags={
+            "model": how,
+            "reads": given.vectors.tags["reads"],
+            "provenance": given.vectors.tags["provenance"],
+            "output": "multimodal_features",
+        },
         compute=compute,
     )
 
 
-@entry_point(*DATA, "n_clusters", *LYRICS, "lyrics_weight", "seeds", "seed", "workers")
+@entry_point(*DATA, *INPUT, "n_clusters", *LYRICS, "lyrics_weight", "seeds", "seed", "workers")
 def main(tracker: Tracker, options: Options) -> None:
     """Cluster audio and lyrics together: side by side, weighted, by consensus, and with the genre.
 
     What is not there yet, features, lyrics and their audit, is made first.
     """
-    source = features(tracker, options)
-    words = lyrics(tracker, options, source)
+    given = inputs(tracker, options)
+    words = lyrics(tracker, options, given.audio)
     if words is None:
         raise InputError("lyrics=none: there is nothing to fuse the audio with")
-    audited = audit(tracker, options, source, words)
-    fused = multimodal(tracker, options, source, words, audited)
+    audited = audit(tracker, options, given, words)
+    fused = multimodal(tracker, options, given, words, audited)
     clusterings = cluster_all(tracker, options, fused, ALGORITHMS)
-    evaluate(tracker, source, list(clusterings.values()), shown=True)
+    evaluate(tracker, given.audio, list(clusterings.values()), shown=True)
 
 
 if __name__ == "__main__":

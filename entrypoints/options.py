@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from genre_vae.records import InputError, LabelUse
+
 if TYPE_CHECKING:
     from genre_vae.tracking import Tracker
 
@@ -24,6 +26,10 @@ class Options:
     """What a person can set, with the defaults. An entry point declares those that it uses."""
 
     data: str = "auto"
+    input: str = "audio"
+    input_about: str = ""
+    input_label_use: str = "unstated"
+    musicnn_wheel: str = "auto"
     model: str = "vae"
     level: str = "easy"
     algorithm: str = "k-means"
@@ -55,6 +61,8 @@ class Options:
     widths: str = "16,32,64"
     latent_dim: str = "auto"
     beta: str = "auto"
+    contrast: str = "auto"
+    temperature: float = 0.2
     epochs: str = "auto"
     patience: str = "auto"
     batch_size: str = "auto"
@@ -67,8 +75,6 @@ class Options:
 
     def path(self, text: str) -> Path:
         """A path as the person meant it: from the folder in which the command was typed."""
-        from genre_vae.records import InputError
-
         try:
             return (self.typed_in / Path(text).expanduser()).resolve()
         except (OSError, RuntimeError) as error:
@@ -95,8 +101,6 @@ class Options:
         """`device`, or the fastest that torch finds."""
         import torch
 
-        from genre_vae.records import InputError
-
         found = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
         if self.device == "auto":
             return next((device for device, there in found.items() if there), "cpu")
@@ -106,7 +110,8 @@ class Options:
 
 
 # Dense models are small, so they may train until nothing moves. The ConvVAE costs 0.2 s of a core
-# for an epoch of 100 tracks; after 60 epochs its clusters hardly change.
+# for an epoch of 100 tracks; after 60 epochs its clusters hardly change. With a contrastive term an
+# epoch costs twice that, without a decoder two thirds.
 DENSE: dict[str, Any] = {
     "latent_dim": 16,
     "epochs": 500,
@@ -115,8 +120,17 @@ DENSE: dict[str, Any] = {
     "lr": 1e-3,
     "beta": 1.0,
 }
+CONVOLUTIONAL: dict[str, Any] = {
+    "latent_dim": 32,
+    "epochs": 60,
+    "patience": 20,
+    "batch_size": 16,
+    "lr": 2e-3,
+}
 DEFAULTS: dict[str, dict[str, Any]] = {
-    "conv_vae": {"latent_dim": 32, "epochs": 60, "patience": 20, "batch_size": 16, "lr": 2e-3},
+    "conv_vae": CONVOLUTIONAL | {"contrast": 0.0},
+    "contrastive_vae": CONVOLUTIONAL | {"patience": 30, "contrast": 300.0},
+    "contrastive": CONVOLUTIONAL | {"epochs": 80, "patience": 30, "contrast": 1.0},
     "betavae": {"beta": 4.0},
 }
 
@@ -202,7 +216,10 @@ METRICS = (
     *("silhouette", "calinski_harabasz", "davies_bouldin"),
     *("nmi", "ami", "ari", "purity", "accuracy"),
 )
-MODEL_NAMES = ("pca", "spectral", "autoencoder", "vae", "betavae", "conv_vae", "cvae")
+MODEL_NAMES = (
+    *("pca", "spectral", "autoencoder", "vae", "betavae", "cvae"),
+    *("conv_vae", "contrastive_vae", "contrastive"),
+)
 LEVELS = ("easy", "medium", "hard")
 _ABOVE_ZERO = _Finite(0, min_open=True, max=1e6)
 _FROM_ZERO = _Finite(0, max=1e6)
@@ -211,6 +228,21 @@ _KINDS: dict[str, tuple[Any, str]] = {
         str,
         "Folder of audio: <genre>/<file>, or files alone. 'demo' is the built-in corpus; 'auto' "
         "takes data/gtzan where it is there, else the demo.",
+    ),
+    "input": (
+        str,
+        "What dense models and baselines see: 'audio' (MFCC statistics), 'musicnn' (a tagger "
+        "trained on other music), or a file of vectors (.npy, .npz, .csv, .parquet). Models with "
+        "convolutions see mel windows whatever it is.",
+    ),
+    "input_about": (str, "Where a file's vectors come from, in your words: tables repeat it."),
+    "input_label_use": (
+        click.Choice(["unstated", *(str(use) for use in LabelUse)]),
+        "How far this collection's genres reached into a file's vectors, as far as you know.",
+    ),
+    "musicnn_wheel": (
+        str,
+        "Where musicnn-0.1.0-py3-none-any.whl lies, which holds the weights; 'auto' downloads it.",
     ),
     "model": (click.Choice(MODEL_NAMES), "What makes the embedding."),
     "level": (click.Choice(LEVELS), "Whose table or figures."),
@@ -270,20 +302,34 @@ _KINDS: dict[str, tuple[Any, str]] = {
     "condition_dim": (_Whole(1, 1024), "Dimensions of the embedding of what a CVAE is told."),
     "mel_view": (click.Choice(["windows", "first"]), "Mel input: ten windows, or the first only."),
     "widths": (_Widths(), "Channels of the ConvVAE's three convolutions."),
-    "latent_dim": (_AutoInt(1), "Dimensions of the embedding; 'auto': 16, ConvVAE 32."),
+    "latent_dim": (_AutoInt(1), "Dimensions of the embedding; 'auto': 16, with convolutions 32."),
     "beta": (
         _AutoFloat(_FROM_ZERO),
         "Weight of the KL term in the objective; 'auto': 1, BetaVAE 4. In hard and main a number "
         "is for the BetaVAE alone.",
     ),
+    "contrast": (
+        _AutoFloat(_FROM_ZERO),
+        "Weight of the contrastive term in the ConvVAE's objective, 0 for none; 'auto': conv_vae "
+        "0, contrastive_vae 300. In medium, hard and main a number is for contrastive_vae alone.",
+    ),
+    "temperature": (_Finite(0, min_open=True, max=100), "Of the contrastive term."),
     "betas": (_Floats(), "The weights of the KL term to try."),
-    "epochs": (_AutoInt(1), "Passes over the tracks, at most; 'auto': 500, ConvVAE 60."),
+    "epochs": (
+        _AutoInt(1),
+        "Passes over the tracks, at most; 'auto': 500, with convolutions 60, contrastive encoder "
+        "80.",
+    ),
     "patience": (
         _AutoInt(1),
-        "Epochs without a lower validation loss before stopping; 'auto': 50, ConvVAE 20.",
+        "Epochs without a lower validation loss before stopping; 'auto': 50, ConvVAE 20, "
+        "contrastive 30.",
     ),
-    "batch_size": (_AutoInt(1), "Tracks in a training step; 'auto': 32, ConvVAE 16."),
-    "lr": (_AutoFloat(_ABOVE_ZERO), "Learning rate of Adam; 'auto': 0.001, ConvVAE 0.002."),
+    "batch_size": (_AutoInt(1), "Tracks in a training step; 'auto': 32, with convolutions 16."),
+    "lr": (
+        _AutoFloat(_ABOVE_ZERO),
+        "Learning rate of Adam; 'auto': 0.001, with convolutions 0.002.",
+    ),
     "seeds": (_Whole(1, 1000), "Members trained and clustered; intervals are over them."),
     "seed": (_Whole(0, 1_000_000_000), "The first member's seed; the next have the numbers after."),
     "device": (click.Choice(["auto", "cpu", "cuda", "mps"]), "Where models train."),
@@ -297,8 +343,6 @@ class _OneLineCommand(click.Command):
     def main(  # type: ignore[override]
         self, args: Sequence[str] | None = None, **extra: Any
     ) -> NoReturn:
-        from genre_vae.records import InputError
-
         try:
             code = super().main(args, **(extra | {"standalone_mode": False}))
         except click.ClickException as error:
@@ -319,7 +363,8 @@ TRAINING = ("latent_dim", "beta", "epochs", "patience", "batch_size", "lr")
 SEEDS = ("seeds", "seed", "device", "workers")
 DATA = ("data", "faults")
 CONDITION = ("condition", "condition_on", "encode_as")
-CONV = ("mel_view", "widths")
+CONV = ("mel_view", "widths", "contrast", "temperature")
+INPUT = ("input", "input_about", "input_label_use", "musicnn_wheel")
 LYRICS = (
     *("lyrics", "lyrics_id", "lyrics_text", "lyrics_match"),
     *("lyrics_model", "lyrics_dim", "lyrics_missing"),

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from entrypoints.cluster import assignment_of
+from entrypoints.embed import musicnn_weights, words_of
 from entrypoints.features import catalog_of
 from entrypoints.options import DATA, Options, entry_point
 from genre_vae import comparison
@@ -43,16 +44,22 @@ def register(
     clustering = tracker.finished(str(row["run_id"]), dataset)
     (embedding,) = tracker.inputs(clustering)
     method = str(row["method"])
+    seen = tracker.inputs(embedding)[0]
+    pretrained = embedding.tags["reads"] == "musicnn"
+    weights = musicnn_weights(tracker, options) if pretrained else None
 
     def compute(record: Recorder) -> None:
-        from genre_vae import serving
+        from genre_vae import musicnn, serving
 
+        assignment = assignment_of(clustering)
         placement = serving.Placement(
             serving.load_encoder(embedding.folder),
             embedding.tags["reads"],
             FeatureSet.load(embedding.folder, embedding.tags["output"]),
-            assignment_of(clustering).clusters[0],
+            assignment.clusters[0],
             method,
+            tagger=musicnn.load(weights) if weights else None,
+            words=words_of(seen, assignment) if weights else (),
         )
         placement.save(record.folder / "placement")
         record.model(record.folder / "placement", serving.example())
@@ -87,7 +94,7 @@ def register(
     return model
 
 
-@entry_point(*DATA, "run", "metric", "workers")
+@entry_point(*DATA, "run", "metric", "musicnn_wheel", "workers")
 def main(tracker: Tracker, options: Options) -> None:
     """Register the best label-free row of the Hard level, or the clustering run that is given.
 

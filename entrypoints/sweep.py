@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from entrypoints.cluster import cluster
-from entrypoints.features import features
-from entrypoints.options import DATA, SEEDS, TRAINING, Options, entry_point
+from entrypoints.cluster import cluster, title_of
+from entrypoints.embed import inputs
+from entrypoints.options import DATA, INPUT, SEEDS, TRAINING, Options, entry_point
 from entrypoints.train import train
 
 if TYPE_CHECKING:
@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 def sweep(tracker: Tracker, options: Options) -> None:
     """Train, cluster and score the BetaVAE once for every beta; a table and a figure of them all,
     ``beta_sweep.csv``, ``.md`` and ``.png``."""
-    source = features(tracker, options)
+    given = inputs(tracker, options)
+    dataset = given.audio.dataset
     embeddings, clusterings = {}, {}
     for beta in sorted(set(map(float, options.betas.split(",")))):
-        embedding = train(tracker, replace(options, beta=str(beta)), source, "betavae")
+        embedding = train(tracker, replace(options, beta=str(beta)), given, "betavae")
         embeddings[beta] = embedding
         clusterings[beta] = cluster(tracker, options, embedding, variant=f", beta {beta:g}")
 
@@ -29,7 +30,7 @@ def sweep(tracker: Tracker, options: Options) -> None:
 
         from genre_vae import comparison, figures
 
-        scored = tracker.scored(source.dataset, [run.run_id for run in clusterings.values()])
+        scored = tracker.scored(dataset, [run.run_id for run in clusterings.values()])
         rows = {str(row["run_id"]): row for row in scored}
         named = [
             rows[clustering.run_id] | {"method": f"beta {beta:g}"}
@@ -45,13 +46,13 @@ def sweep(tracker: Tracker, options: Options) -> None:
         frame = frame.sort_values("beta", ignore_index=True)
         frame.to_csv(record.folder / "beta_sweep.csv", index=False)
         (record.folder / "beta_sweep.md").write_text(comparison.sweep_markdown(frame), "utf-8")
-        title = f"BetaVAE + k-means, {source.dataset.name}"
+        title = f"{title_of(embeddings[min(embeddings)])} + k-means, {dataset.name}"
         record.figure("beta_sweep.png", figures.sweep_chart(frame, title=title))
 
     stage = tracker.stage(
         "sweep",
         title=f"beta {options.betas}",
-        dataset=source.dataset,
+        dataset=dataset,
         config={"betas": sorted(embeddings)},
         inputs=[*embeddings.values(), *clusterings.values()],
         compute=compute,
@@ -60,7 +61,7 @@ def sweep(tracker: Tracker, options: Options) -> None:
 
 
 @entry_point(
-    *(*DATA, "betas", "n_clusters", *(name for name in TRAINING if name != "beta"), *SEEDS),
+    *(*DATA, *INPUT, "betas", "n_clusters", *(name for name in TRAINING if name != "beta"), *SEEDS),
 )
 def main(tracker: Tracker, options: Options) -> None:
     """BetaVAE with several betas: what the weight of the KL term does to clusters and loss.

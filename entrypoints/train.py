@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from entrypoints.features import features
-from entrypoints.options import CONDITION, CONV, DATA, SEEDS, TRAINING, Options, entry_point
+from entrypoints.embed import Inputs, inputs
+from entrypoints.options import CONDITION, CONV, DATA, INPUT, SEEDS, TRAINING, Options, entry_point
 from genre_vae.conditioning import label_use
 from genre_vae.records import FeatureSet, InputError, LabelUse, known_genres
 
@@ -21,33 +21,40 @@ if TYPE_CHECKING:
 LOG_EVERY = 5  # epochs between two points of a curve in the tracking store; history.csv has all
 
 
-def train(tracker: Tracker, options: Options, source: StageRun, model: str) -> StageRun:
+CONVOLUTIONAL = ("conv_vae", "contrastive_vae", "contrastive")  # see mel windows, whatever is given
+CONTRASTIVE = CONVOLUTIONAL[1:]
+
+
+def train(tracker: Tracker, options: Options, given: Inputs, model: str) -> StageRun:
     """The embedding that `model` makes of its input, as a stage.
 
-    The input is the MFCC statistics, and the mel windows for the ConvVAE and the direct spectral
-    baseline. Its folder holds ``Z_<model>.npy`` and ``<model>_best.pth`` of the first seed at the
-    top, and those of every further seed in ``seed_<number>``. Its tag ``model`` is `row_of` the
-    table, ``reads`` its input, and ``output`` the name of the file that it makes.
+    The input is the vectors given (MFCC statistics, if nothing else), but the mel windows for
+    models with convolutions, and for the direct baseline where no vectors are given. Its folder
+    holds ``Z_<model>.npy`` and ``<model>_best.pth`` of the first seed at the top, and those of
+    every further seed in ``seed_<number>``. Its tag ``model`` is `row_of` the table, ``reads`` its
+    input, and ``output`` the name of the file that it makes.
     """
+    source, name = _input_of(given, options, model)
     if model in ("pca", "spectral"):
-        return _baseline(tracker, options, source, model)
+        return _baseline(tracker, options, source, name, model)
 
     config: dict[str, Any] = {"model": model, **options.of(model)}
-    if model == "autoencoder":  # which has no KL to weigh
+    if model in ("autoencoder", "contrastive"):  # which have no KL to weigh
         del config["beta"]
+    if config.get("contrast"):
+        config["temperature"] = options.temperature
     n_clusters = None
     if model == "cvae":
         config |= {name: getattr(options, name) for name in (*CONDITION, "condition_dim")}
         n_clusters = options.n_clusters if options.condition_on == "clusters" else None
-    if model == "conv_vae":
+    if model in CONVOLUTIONAL:
         config["widths"] = tuple(map(int, options.widths.split(",")))
-    name = _input_name(model, options)
     logged = config | {"input": name, "seed": options.seed, "seeds": options.seeds}
     if n_clusters is not None:
         logged["n_clusters"] = n_clusters
-    use = LabelUse.NONE
+    use = LabelUse[source.tags["label_use"].upper()]
     if model == "cvae":
-        use = label_use(**{name: config[name] for name in CONDITION})
+        use = max(use, label_use(**{name: config[name] for name in CONDITION}))
     row = row_of(model, options)
     weighed = f", beta {config['beta']:g}" if model == "betavae" else ""
 
@@ -58,13 +65,13 @@ def train(tracker: Tracker, options: Options, source: StageRun, model: str) -> S
 
         from genre_vae import figures, training
 
-        data = _input(source, name)
+        data = read(source, name)
         base = training.TrainConfig(**config, device=options.torch_device)
         if n_clusters is not None:
             base = replace(base, n_clusters=how_many(n_clusters, scaled(data), options.seed))
         seeds = list(range(options.seed, options.seed + options.seeds))
         torch.set_num_threads(1)  # small models gain nothing from more, and one is bit-identical
-        # Dense members train together. The ConvVAE's members would not gain by it; they leave the
+        # Dense members train together. Those with convolutions would not gain by it; they leave the
         # interpreter for most of their time, so threads will do.
         together = [seeds] if len(data.values.shape) == 2 else [[seed] for seed in seeds]
         turns = training.Turns(options.n_workers if base.device == "cpu" else 1)
@@ -105,7 +112,8 @@ def train(tracker: Tracker, options: Options, source: StageRun, model: str) -> S
         pd.DataFrame(rows, columns=columns).to_csv(record.folder / "history.csv", index=False)
         means = {
             name: float(np.mean([getattr(training.best(h), name) for h in histories.values()]))
-            for name in ("epoch", "val_loss", "val_reconstruction", "val_kl")
+            for name in training.Epoch._fields
+            if name != "train_loss"
         }
         record.metrics({f"best/{name}": value for name, value in means.items()})
         record.figure(
@@ -122,13 +130,24 @@ def train(tracker: Tracker, options: Options, source: StageRun, model: str) -> S
         dataset=source.dataset,
         config=logged | {"device": options.device},
         inputs=[source],
-        tags={"model": row, "reads": name, "output": latents(model), "label_use": use},
+        tags=_tags(source, name, row, model, use),
         compute=compute,
     )
 
 
-def _baseline(tracker: Tracker, options: Options, source: StageRun, model: str) -> StageRun:
-    name = _input_name(model, options)
+def _tags(source: StageRun, name: str, row: str, model: str, use: LabelUse) -> dict[str, object]:
+    return {
+        "model": row,
+        "reads": name,
+        "provenance": source.tags["provenance"],
+        "output": latents(model),
+        "label_use": use,
+    }
+
+
+def _baseline(
+    tracker: Tracker, options: Options, source: StageRun, name: str, model: str
+) -> StageRun:
     config: dict[str, Any] = {"model": model, "input": name, "seeds": 1}
     if model == "pca":
         config["latent_dim"] = options.of("pca")["latent_dim"]
@@ -136,7 +155,7 @@ def _baseline(tracker: Tracker, options: Options, source: StageRun, model: str) 
     def compute(record: Recorder) -> None:
         from genre_vae import baselines
 
-        data = _input(source, name)
+        data = read(source, name)
         if model == "pca":
             fitted = baselines.fit_pca(data, n_components=config["latent_dim"])
             fitted.save(record.folder / "pca.npz")
@@ -152,12 +171,7 @@ def _baseline(tracker: Tracker, options: Options, source: StageRun, model: str) 
         dataset=source.dataset,
         config=config,
         inputs=[source],
-        tags={
-            "model": model,
-            "reads": name,
-            "output": latents(model),
-            "label_use": LabelUse.NONE,
-        },
+        tags=_tags(source, name, model, model, LabelUse[source.tags["label_use"].upper()]),
         compute=compute,
     )
 
@@ -170,7 +184,10 @@ def member_folder(top: Path, seed: int, first: int) -> Path:
 
 
 def row_of(model: str, options: Options) -> str:
-    """The name of a model's row in the tables: a CVAE's says what it is told and when."""
+    """The name of a model's row in the tables: a CVAE's says what it is told and when, a ConvVAE's
+    whether it has a contrastive term."""
+    if model in ("conv_vae", "contrastive_vae"):
+        return "contrastive_vae" if options.of(model)["contrast"] > 0 else "conv_vae"
     if model != "cvae":
         return model
     if options.condition_on == "clusters":
@@ -205,31 +222,34 @@ def scaled(features: FeatureSet) -> FeatureSet:
     return features.derive(features.name, Scaler.standardise(features.values))
 
 
-def check_count(options: Options, source: StageRun) -> None:
+def check_count(options: Options, given: Inputs) -> None:
     """Refuse at the door what cannot be clustered, not after everything was trained."""
-    mfcc = FeatureSet.load(source.folder, "mfcc")
-    if options.n_clusters != "auto" or mfcc.has_labels:
-        count = how_many(options.n_clusters, mfcc, options.seed)
-        if count >= len(mfcc):
-            raise InputError(f"n_clusters={count} with {len(mfcc)} tracks: at most {len(mfcc) - 1}")
+    vectors = given.load()
+    if options.n_clusters != "auto" or vectors.has_labels:
+        count = how_many(options.n_clusters, vectors, options.seed)
+        if count >= len(vectors):
+            raise InputError(
+                f"n_clusters={count} with {len(vectors)} tracks: at most {len(vectors) - 1}"
+            )
 
 
-def _input_name(model: str, options: Options) -> str:
-    if model not in ("conv_vae", "spectral"):
-        return "mfcc"
-    return "mel" if options.mel_view == "windows" else "mel, first window"
+def _input_of(given: Inputs, options: Options, model: str) -> tuple[StageRun, str]:
+    """The stage whose output a model sees, and what that is called."""
+    if model not in CONVOLUTIONAL and (model != "spectral" or given.vectors is not given.audio):
+        return given.vectors, given.vectors.tags["reads"]
+    return given.audio, "mel" if options.mel_view == "windows" else "mel, first window"
 
 
-def _input(source: StageRun, name: str) -> FeatureSet:
-    """A feature set of the features stage; the mel windows stay on disk."""
-    if name == "mfcc":
-        return FeatureSet.load(source.folder, "mfcc")
+def read(source: StageRun, name: str) -> FeatureSet:
+    """What a stage of features or vectors made, by its name; mel windows stay on disk."""
+    if name not in ("mel", "mel, first window"):
+        return FeatureSet.load(source.folder, source.tags["output"])
     mel = FeatureSet.load(source.folder, "mel", mmap=True)
     return mel if name == "mel" else mel.derive(name, mel.values[:, :1])
 
 
 def latents(model: str) -> str:
-    """The file name, without suffix, of a model's latents: the seed's names."""
+    """The file name, without suffix, of a model's latents: the seed's names where it has them."""
     return f"Z_{model.replace('conv_vae', 'conv')}"
 
 
@@ -248,14 +268,17 @@ def own_seeds(embedding: StageRun, options: Options) -> Options:
     return replace(options, seed=further[0] - 1, seeds=1 + len(further))
 
 
-@entry_point(*DATA, "model", "n_clusters", *TRAINING, *CONDITION, "condition_dim", *CONV, *SEEDS)
+@entry_point(
+    *(*DATA, *INPUT, "model", "n_clusters", *TRAINING),
+    *(*CONDITION, "condition_dim", *CONV, *SEEDS),
+)
 def main(tracker: Tracker, options: Options) -> None:
     """Train a model on a collection's features and embed the collection with it.
 
     Features that are not there yet are extracted first. A killed training goes on where it
     stopped when the same command is given again.
     """
-    train(tracker, options, features(tracker, options), options.model)
+    train(tracker, options, inputs(tracker, options), options.model)
 
 
 if __name__ == "__main__":

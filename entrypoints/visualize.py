@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from entrypoints.cluster import TITLES, assignment_of, cluster, cluster_all
-from entrypoints.features import features
-from entrypoints.options import CONV, DATA, LYRICS, SEEDS, TRAINING, Options, entry_point
-from entrypoints.train import own_seeds
+from entrypoints.cluster import assignment_of, cluster, cluster_all, title_of
+from entrypoints.embed import Inputs, inputs, words_of
+from entrypoints.options import CONV, DATA, INPUT, LYRICS, SEEDS, TRAINING, Options, entry_point
+from entrypoints.train import own_seeds, read
 from genre_vae.records import FeatureSet, InputError, LabelUse, known_genres
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def figures(
 def draw(
     tracker: Tracker,
     options: Options,
-    source: StageRun,
+    given: Inputs,
     embedding: StageRun,
     clustering: StageRun,
     *,
@@ -68,7 +68,7 @@ def draw(
     trained = [(stage, path) for stage in (embedding, *beside) if (path := _checkpoint(stage))]
 
     def compute(record: Recorder) -> None:
-        from genre_vae import figures, training
+        from genre_vae import comparison, figures, training
 
         _map(record, options, embedding, clustering, "hard_task_latent_space")
         assignment = assignment_of(clustering)
@@ -81,12 +81,18 @@ def draw(
                 subtitle=_scores(clustering, labelled=True),
             )
             record.figure("hard_task_cluster_distribution.png", figure)
+        if given.vectors.tags["reads"] == "musicnn":
+            clusters = assignment.clusters[0]
+            tags = words_of(given.vectors, assignment)
+            table = comparison.cluster_table(assignment.labels, clusters, tags)
+            table.to_csv(record.folder / "hard_task_clusters.csv", index=False)
+            text = comparison.clusters_markdown(table, title=title)
+            (record.folder / "hard_task_clusters.md").write_text(text, "utf-8")
         blocks = []
         for stage, path in trained:
             fitted = training.load(path)
-            mel = len(fitted.shape) > 1
-            features = FeatureSet.load(source.folder, "mel" if mel else "mfcc", mmap=mel)
-            blocks.append(_reconstructed(fitted, features, TITLES[stage.tags["model"]]))
+            features = read(*_seen_by(stage, given))
+            blocks.append(_reconstructed(fitted, features, title_of(stage)))
         if blocks:
             figure = figures.reconstructions(
                 blocks, title=f"Tracks held out of the training, {embedding.dataset.name}"
@@ -95,12 +101,24 @@ def draw(
 
     return tracker.stage(
         "visualize",
-        title=f"hard_task figures of {TITLES[embedding.tags['model']]}",
+        title=f"hard_task figures of {title_of(embedding)}",
         dataset=embedding.dataset,
         config={"projection": options.projection, "seed": options.seed},
-        inputs=[source, embedding, clustering, *(stage for stage, _ in trained)],
+        inputs=[*given.stages, embedding, clustering, *(stage for stage, _ in trained)],
         compute=compute,
     )
+
+
+def _seen_by(embedding: StageRun, given: Inputs) -> tuple[StageRun, str]:
+    """The stage whose output a trained model saw, and what that is called.
+
+    InputError if it is not what is given now.
+    """
+    name = embedding.tags["reads"]
+    for stage in given.stages:
+        if stage.run_id in embedding.tags["inputs"].split():
+            return stage, name
+    raise InputError(f"run {embedding.run_id} saw {name}: give the same input")
 
 
 def _map(
@@ -137,7 +155,9 @@ def _scores(clustering: StageRun, *, labelled: bool) -> str:
 
 
 def _checkpoint(embedding: StageRun) -> Path | None:
-    """The weights of the first member, or None where nothing was trained."""
+    """The weights of the first member, or None where nothing was trained that can decode."""
+    if embedding.tags["model"] == "contrastive":
+        return None
     return next(embedding.folder.glob("*_best.pth"), None)
 
 
@@ -162,16 +182,19 @@ def _reconstructed(fitted: Fitted, features: FeatureSet, model: str) -> Reconstr
             "log-mel spectrogram, mel bands over 3 s from the middle of the clip",
         )
     scaled, again = (fitted.scaler.transform(one.values) for one in (tracks, back))
-    shape = (len(names), 2, -1)
+    mfcc = features.name == "mfcc"
+    rows = ("mean", "sd") if mfcc else (features.name,)
+    shape = (len(names), len(rows), -1)
+    axis = "MFCC statistics, coefficient by coefficient" if mfcc else "vectors, number by number"
     return figures.Reconstructed(
         *(model, names, scaled.reshape(shape), again.reshape(shape), "sd"),
-        "MFCC statistics, coefficient by coefficient, standardised",
-        ("mean", "sd"),
+        f"{axis}, standardised",
+        rows,
     )
 
 
 @entry_point(
-    *(*DATA, "level", "run", "projection", "n_clusters"),
+    *(*DATA, *INPUT, "level", "run", "projection", "n_clusters"),
     *(*LYRICS, "lyrics_weight", *TRAINING, "condition_dim", *CONV, *SEEDS),
 )
 def main(tracker: Tracker, options: Options) -> None:
@@ -182,14 +205,14 @@ def main(tracker: Tracker, options: Options) -> None:
     from entrypoints import easy, hard, medium
 
     if options.run != "auto":
-        source = features(tracker, options)
-        found = tracker.finished(options.run, source.dataset)
+        given = inputs(tracker, options)
+        found = tracker.finished(options.run, given.audio.dataset)
         if found.stage == "cluster":
             (embedding,) = tracker.inputs(found)
-            draw(tracker, options, source, embedding, found)
+            draw(tracker, options, given, embedding, found)
         elif found.stage in ("train", "fuse"):
             own = own_seeds(found, options)
-            draw(tracker, own, source, found, cluster(tracker, own, found))
+            draw(tracker, own, given, found, cluster(tracker, own, found))
         else:
             what = "runs of train, fuse and cluster can be drawn"
             raise InputError(f"run {options.run!r} is one of {found.stage}: {what}")

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
+import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -123,6 +125,20 @@ def audio_files(base: Path) -> list[Path]:
             if audio and (path.is_file() or path.is_symlink()):
                 found.append(path)
     return sorted(found)
+
+
+def plain(name: str) -> str:
+    """A file's name as people may spell it: without the suffix, in one case, accents composed."""
+    stem, dot, suffix = name.rpartition(".")
+    known = f"{dot}{suffix}".lower() in AUDIO_SUFFIXES
+    return unicodedata.normalize("NFC", stem if known else name).casefold()
+
+
+def spellings(track_id: str) -> list[str]:
+    """What a file made elsewhere may call a track, the most telling first, each `plain`: its id,
+    its path within the genres' folder, and its file's name."""
+    path = plain(track_id)
+    return [path, re.sub("^genres(_original)?/", "", path), path.rpartition("/")[2]]
 
 
 def _is_utf8(path: Path) -> bool:

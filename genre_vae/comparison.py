@@ -38,6 +38,8 @@ MODELS: Mapping[str, Mapping[str, str]] = {
         "pca": "RawFeatures_PCA",
         "vae": "VAE_Latents",
         "conv_vae": "ConvVAE_Latents",
+        "contrastive_vae": "ContrastiveVAE_Latents",
+        "contrastive": "ContrastiveEncoder_Latents",
         "vae_lyrics": "VAE+Lyrics",
         "conv_vae_lyrics": "ConvVAE+Lyrics",
     },
@@ -48,6 +50,8 @@ MODELS: Mapping[str, Mapping[str, str]] = {
         "vae": "VAE",
         "betavae": "BetaVAE",
         "conv_vae": "ConvVAE",
+        "contrastive_vae": "ConvVAE, contrastive",
+        "contrastive": "Contrastive encoder",
         "cvae": "CVAE",
         "cvae_decoder": "CVAE, decoder alone",
         "cvae_clusters": "CVAE on clusters",
@@ -61,13 +65,14 @@ ALGORITHMS: Mapping[str, tuple[str, ...]] = {
     "hard": ("k-means",),
 }
 METRICS = (*INTERNAL, *LABEL)
+AUDIO_INPUTS = ("mfcc", "mel", "mel, first window", "musicnn")  # can be made of any audio
 GROUPS = 20  # of tracks, left out in turn by the jackknife
 ALPHA = 0.05  # of a statement about all differences together
 COLUMNS = (
     *METRICS,
     *(f"{metric}_{end}" for metric in METRICS for end in ("low", "high")),
     *("method", "nmi_chance", "purity_chance", "noise", "n_samples", "n_clusters", "seeds"),
-    *("input", "label_use", "rank", "run_id"),
+    *("input", "origin", "provenance", "label_use", "rank", "rank_in_origin", "run_id"),
 )
 SHOWN = ("ami", "nmi", "ari", "purity", "silhouette", "calinski_harabasz")  # to people, in order
 RANKED_BY = ("ami", "silhouette")  # the first that is defined in every row: labels may be unknown
@@ -87,8 +92,9 @@ def table(rows: Sequence[Mapping[str, object]], *, level: str) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``rank`` is 1 for the best row that no label touched and <NA> for oracle rows. Numbers are
-        numbers: formatting is `markdown`'s.
+        ``rank`` is 1 for the best row that no label touched and <NA> for oracle rows;
+        ``rank_in_origin`` counts rows from scratch and rows with a pretrained part apart. Numbers
+        are numbers: formatting is `markdown`'s.
     """
     names = list(dict.fromkeys([*SEED_COLUMNS[level], *COLUMNS]))
     frame = pd.DataFrame([dict(row) for row in rows])
@@ -104,17 +110,18 @@ def table(rows: Sequence[Mapping[str, object]], *, level: str) -> pd.DataFrame:
     frame = frame.loc[order.index].reset_index(drop=True)
     ranks = np.arange(1, len(frame) + 1)
     frame["rank"] = pd.Series(ranks, dtype="Int64").where(ranks <= ranked.sum())
+    frame["rank_in_origin"] = frame.groupby("origin", dropna=False)["rank"].rank().astype("Int64")
     return frame
 
 
 def newest(rows: Sequence[Mapping[str, object]], *, level: str) -> list[Mapping[str, object]]:
-    """Of rows in the order of time, newest first, one for each method of a level: the first with
-    the settings (seeds, clusters) of the newest, or where there is none, the first."""
+    """Of rows in the order of time, newest first, one for each method of a level on each input: the
+    first with the settings (seeds, clusters) of the newest, or where there is none, the first."""
     own = [r for r in rows if r["model"] in MODELS[level] and r["algorithm"] in ALGORITHMS[level]]
     alike = [row for row in own if row.get("settings") == own[0].get("settings")]
     found: dict[object, Mapping[str, object]] = {}
     for row in [*alike, *own]:
-        found.setdefault((row["model"], row["algorithm"]), row)
+        found.setdefault((row["model"], row["reads"], row["algorithm"]), row)
     return list(found.values())
 
 
@@ -127,6 +134,15 @@ def best(frame: pd.DataFrame) -> pd.Series | None:
     """The first ranked row of a table, or None where every row is an oracle."""
     ranked = frame[frame["rank"].notna()]
     return None if ranked.empty else ranked.iloc[0]
+
+
+def compared(ranked: pd.DataFrame) -> list[pd.DataFrame]:
+    """The groups of rows, of those that have a rank, whose first is compared with the others: all,
+    and if a pretrained row is first, those from scratch by themselves."""
+    groups = [ranked]
+    if len(ranked) and ranked["origin"].iloc[0] == "pretrained":
+        groups.append(ranked[ranked["origin"] == "scratch"])
+    return [group for group in groups if len(group) > 1]
 
 
 class Difference(NamedTuple):
@@ -330,10 +346,12 @@ def sweep_markdown(frame: pd.DataFrame) -> str:
 def _unservable(row: Mapping[str, Any]) -> str | None:
     if row["algorithm"] != "k-means":
         return f"{row['algorithm']} does not say where a new track belongs"
+    if row["reads"] not in AUDIO_INPUTS:
+        return f"nothing here makes the vectors of {row['reads']} for a new track"
     if " + " in str(row["input"]):
         return "it needs more than audio"
     if row["model"] == "spectral":
-        return "it has no encoder, only the collection's own spectrograms"
+        return "it has no encoder, only the collection's own values"
     return None
 
 
@@ -355,6 +373,7 @@ def markdown(frame: pd.DataFrame) -> str:
     Columns that are nan throughout are left out.
     """
     shown = [metric for metric in SHOWN if frame[metric].notna().any()]
+    both = frame["origin"].nunique() > 1
     headers = {
         "rank": "rank",
         "method": "method",
@@ -364,6 +383,7 @@ def markdown(frame: pd.DataFrame) -> str:
         **({"noise": "noise"} if frame["noise"].gt(0).any() else {}),
         "seeds": "seeds",
         **({"input": "input"} if frame["input"].nunique() > 1 else {}),
+        **({"origin": "origin", "rank_in_origin": "rank there"} if both else {}),
         "label_use": "label use",
         **({"run_id": "run"} if frame["method"].duplicated().any() else {}),
     }
@@ -385,6 +405,12 @@ def markdown(frame: pd.DataFrame) -> str:
         )
     if any(frame[column].nunique() > 1 for column in ("seeds", "n_samples")):
         notes.append("Rows differ in seeds or tracks: compare them with care.")
+    if frame["origin"].eq("pretrained").any():
+        notes.append(
+            "Origin: trained from scratch on these tracks alone, or with a part trained on other "
+            "data. Label use is about the genres of this collection."
+        )
+        notes += [f"Input: {text}." for text in frame["provenance"].dropna().unique() if text]
     if frame["rank"].isna().any():
         notes.append("Rows without a rank are oracles: labels reached into their values.")
     return text + "\n\n" + "\n".join(notes) + "\n"
@@ -437,6 +463,49 @@ def audit_markdown(frame: pd.DataFrame) -> str:
     return f"{text}\n\nIn parentheses what chance gives.\n\n" + "\n".join(reasons) + "\n"
 
 
+def cluster_table(
+    labels: StrArray, clusters: npt.NDArray[np.int64], words: Sequence[Sequence[str]]
+) -> pd.DataFrame:
+    """A clustering, a row for each cluster: its size, most frequent genre and share, and words.
+
+    Parameters
+    ----------
+    labels, clusters : (n,)
+        Genres, and numbers from 0 without gaps.
+    words
+        For each cluster.
+    """
+    rows = []
+    for cluster, said in enumerate(words):
+        genres = pd.Series(labels[clusters == cluster])
+        shares = genres[genres != ""].value_counts(sort=True) / len(genres)
+        rows.append(
+            {
+                "cluster": cluster,
+                "tracks": len(genres),
+                "genre": shares.index[0] if len(shares) else "",
+                "genre_share": shares.iloc[0] if len(shares) else np.nan,
+                "words": ", ".join(said),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def clusters_markdown(frame: pd.DataFrame, *, title: str) -> str:
+    """A `cluster_table` for people."""
+    cells = [
+        (
+            row.cluster,
+            row.tracks,
+            f"{row.genre} ({row.genre_share:.0%})" * bool(row.genre),
+            row.words,
+        )
+        for row in frame.itertuples()
+    ]
+    headers = ("cluster", "tracks", "most of them", "in the tagger's words")
+    return f"{title}\n\n" + tabulate(cells, headers, tablefmt="pipe", disable_numparse=True) + "\n"
+
+
 def placed_table(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Answers of a registered model, flat: a column for each neighbour and each number of a code.
 
@@ -460,12 +529,15 @@ def placed_table(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
 def placed_markdown(records: Sequence[Mapping[str, Any]]) -> str:
     """Answers of a registered model for people."""
-    headers = ("file", "cluster", "genre", "distance", "nearest tracks")
+    headers = ["file", "cluster", "genre", "distance", "nearest tracks"]
+    worded = any("words" in record for record in records)
+    if worded:
+        headers.insert(3, "in words")
     cells = []
     for record in records:
         file = record["file"].replace("|", "\\|")
         if "error" in record:
-            cells.append((file, "", "", "", record["error"]))
+            cells.append((file, "", *[""] * (len(headers) - 3), record["error"]))
             continue
         genre = ""
         if record["genre"] is not None:
@@ -473,5 +545,6 @@ def placed_markdown(records: Sequence[Mapping[str, Any]]) -> str:
         far = ", unlike anything here" if record["unlike_anything"] else ""
         near = [f"{one['track_id']} ({one['distance']:.3g})" for one in record["neighbours"][:3]]
         distance = f"{record['distance']:.3g}, percentile {record['percentile']:.0f}{far}"
-        cells.append((file, record["cluster"], genre, distance, ", ".join(near)))
+        said = [", ".join(record["words"])] if worded else []
+        cells.append((file, record["cluster"], genre, *said, distance, ", ".join(near)))
     return tabulate(cells, headers, tablefmt="pipe", disable_numparse=True)

@@ -59,22 +59,30 @@ def mel_filters() -> scipy.sparse.csr_array:
     return scipy.sparse.csr_array(np.concatenate(banks))
 
 
-def mel_power(waveform: FloatArray, filters: scipy.sparse.csr_array) -> FloatArray:
+def mel_power(
+    waveform: FloatArray,
+    filters: scipy.sparse.csr_array,
+    *,
+    n_fft: int = N_FFT,
+    hop_length: int = HOP_LENGTH,
+) -> FloatArray:
     """Power in mel bands of a zero-padded, centred, Hann-windowed STFT.
 
     Parameters
     ----------
     waveform : (samples,) float32
-    filters : (bands, 1025)
+    filters : (bands, 1 + n_fft // 2)
+    n_fft, hop_length
+        In samples.
 
     Returns
     -------
     (bands, t) float32
-        ``t = 1 + samples // 512``.
+        ``t = 1 + samples // hop_length``.
     """
-    window = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(N_FFT) / N_FFT)).astype(np.float32)
-    padded = np.pad(waveform, N_FFT // 2)
-    frames = np.lib.stride_tricks.sliding_window_view(padded, N_FFT)[::HOP_LENGTH]
+    window = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)).astype(np.float32)
+    padded = np.pad(waveform, n_fft // 2)
+    frames = np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop_length]
     power = np.empty((filters.shape[0], len(frames)), dtype=np.float32)
     for start in range(0, len(frames), BLOCK_FRAMES):
         spectrum = scipy.fft.rfft(frames[start : start + BLOCK_FRAMES] * window, axis=1)

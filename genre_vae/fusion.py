@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -123,8 +124,9 @@ def join(sets: Sequence[FeatureSet]) -> list[FeatureSet]:
 def _side_by_side(
     sets: Sequence[FeatureSet], blocks: Sequence[npt.NDArray[np.floating]]
 ) -> FeatureSet:
-    return sets[0].derive(
+    fused = sets[0].derive(
         " + ".join(one.name for one in sets),
         np.concatenate(blocks, axis=1).astype(np.float32),
         max(one.label_use for one in sets),
     )
+    return replace(fused, pretrained=any(one.pretrained for one in sets))

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import unicodedata
 import warnings
 from collections import Counter
 from collections.abc import Sequence
@@ -21,7 +20,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from genre_vae.catalog import AUDIO_SUFFIXES
+from genre_vae.catalog import plain, spellings
 from genre_vae.records import FeatureSet, FloatArray, InputError, LabelUse, StrArray
 
 MATCHES = ("filename", "basename", "index")
@@ -262,7 +261,7 @@ def match(songs: Sequence[Song], ids: StrArray, labels: StrArray, *, by: str, na
 def _song_keys(songs: Sequence[Song], by: str) -> list[str]:
     if by == "index":
         return _places([song.genre for song in songs])
-    keys = [_plain(song.key) for song in songs]
+    keys = [plain(song.key) for song in songs]
     return [key.rpartition(".")[2] for key in keys] if by == "basename" else keys
 
 
@@ -272,14 +271,8 @@ def _track_keys(ids: StrArray, labels: StrArray, by: str) -> list[list[str]]:
         order = np.argsort(ids)
         place = dict(zip(order.tolist(), _places(labels[order].tolist()), strict=True))
         return [[place[row]] for row in range(len(ids))]
-    paths = [_plain(track_id) for track_id in ids.tolist()]
-    names = [path.rpartition("/")[2] for path in paths]
-    if by == "basename":
-        return [[name.rpartition(".")[2]] for name in names]
-    return [
-        [path, re.sub("^genres(_original)?/", "", path), name]
-        for path, name in zip(paths, names, strict=True)
-    ]
+    keys = [spellings(track_id) for track_id in ids.tolist()]
+    return [[name.rpartition(".")[2]] for *_, name in keys] if by == "basename" else keys
 
 
 def _places(genres: Sequence[str]) -> list[str]:
@@ -290,13 +283,6 @@ def _places(genres: Sequence[str]) -> list[str]:
         places.append(f"{genre}/{counts[genre]}")
         counts[genre] += 1
     return places
-
-
-def _plain(name: str) -> str:
-    """A file's name as people may spell it: without the suffix, in one case, accents composed."""
-    stem, dot, suffix = name.rpartition(".")
-    known = f"{dot}{suffix}".lower() in AUDIO_SUFFIXES
-    return unicodedata.normalize("NFC", stem if known else name).casefold()
 
 
 def _words(text: str) -> str:

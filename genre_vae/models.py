@@ -5,11 +5,14 @@ code is not a distribution. Randomness is passed in: ``forward(x, noise)`` takes
 normal sample of the reparameterisation trick, and without it decodes the mean. So is what a
 conditional model is told of each example; the others pay no heed to it.
 
-Axes: ``b`` batch, ``d`` input, ``k`` latent, ``e`` dimensions of a condition's embedding.
+Axes: ``b`` batch, ``d`` input, ``k`` latent, ``p`` projection, ``e`` dimensions of a condition's
+embedding.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -18,14 +21,18 @@ from torch import Tensor, nn
 
 HIDDEN = (128, 64)  # widths from the input towards the latent; the decoder mirrors them
 WIDTHS = (16, 32, 64)  # channels of the convolutions: half as many as usual, at a third of the cost
+PROJECTION = 64  # p
+GROUPS = 4  # of channels that are normalised together
 
 
 class Output(NamedTuple):
-    """``reconstruction`` like the input, ``mean`` (b, k), ``logvar`` (b, k) or None."""
+    """``reconstruction`` like the input, ``mean`` (b, k), ``logvar`` (b, k), ``projection`` (b, p):
+    what a contrastive term compares. None where a model has no such thing."""
 
-    reconstruction: Tensor
+    reconstruction: Tensor | None
     mean: Tensor
     logvar: Tensor | None
+    projection: Tensor | None = None
 
 
 def _perceptron(*widths: int) -> nn.Sequential:
@@ -34,6 +41,29 @@ def _perceptron(*widths: int) -> nn.Sequential:
     for before, after in pairwise(widths):
         layers += [nn.Linear(before, after), nn.ReLU()]
     return nn.Sequential(*layers[:-1])
+
+
+def _convolutions(widths: Sequence[int], *, normed: bool = False) -> list[nn.Module]:
+    """Each halves both axes. SiLU stands between them: with ReLU one ConvVAE in five stays on the
+    plateau at the beginning. Where a contrastive term trains them they are normalised: without, one
+    seed in five stays where it began."""
+    layers: list[nn.Module] = []
+    for before, after in pairwise((1, *widths)):
+        layers.append(nn.Conv2d(before, after, kernel_size=4, stride=2, padding=1))
+        if normed:  # by example, not by batch: a code does not depend on its neighbours
+            layers.append(nn.GroupNorm(math.gcd(GROUPS, after), after))
+        layers.append(nn.SiLU())
+    return layers
+
+
+class _OverTime(nn.Module):
+    """Mean and highest value over time: (b, channels, bands, frames) -> (b, 2 * channels * bands).
+
+    The bands stay apart: what an instrument sounds like is where it sounds.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([x.mean(dim=3), x.amax(dim=3)], dim=1).flatten(1)
 
 
 class Coder(nn.Module):
@@ -47,6 +77,14 @@ class Coder(nn.Module):
         """(b, k) -> (b, ...)."""
         raise NotImplementedError
 
+    def project(self, mean: Tensor) -> Tensor | None:
+        """What a contrastive term compares, (b, k) -> (b, p), or None where there is none.
+
+        It serves training only: what that term has no use for is lost here and not in the code
+        (Chen et al., 2020, arXiv:2002.05709).
+        """
+        return None
+
     def forward(
         self, x: Tensor, noise: Tensor | None = None, condition: Tensor | None = None
     ) -> Output:
@@ -54,7 +92,7 @@ class Coder(nn.Module):
         whole numbers."""
         mean, logvar = self.encode(x, condition)
         z = mean if logvar is None or noise is None else mean + noise * torch.exp(logvar / 2)
-        return Output(self.decode(z, condition), mean, logvar)
+        return Output(self.decode(z, condition), mean, logvar, self.project(mean))
 
 
 class Autoencoder(Coder):
@@ -157,8 +195,7 @@ class ConvVAE(Coder):
     """Convolutional variational autoencoder of mel windows in [0, 1].
 
     Three convolutions halve both axes, three transposed ones double them; the output is a sigmoid,
-    which can reach what it has to fit. SiLU stands between them: with ReLU one seed in five stays
-    on the plateau at the beginning.
+    which can reach what it has to fit.
 
     Parameters
     ----------
@@ -168,27 +205,35 @@ class ConvVAE(Coder):
         Channels after each convolution; the decoder mirrors them.
     shape
         Mel bins and frames of a window, both divisible by ``2 ** len(widths)``.
+    contrastive
+        Whether a contrastive term trains it as well. It then has a head, its convolutions are
+        normalised, and its code sees each channel and band over time, not frame by frame: two
+        windows of a track share what sounds, not when.
     """
 
     def __init__(
-        self, latent_dim: int, widths: tuple[int, ...] = WIDTHS, shape: tuple[int, int] = (64, 128)
+        self,
+        latent_dim: int,
+        widths: tuple[int, ...] = WIDTHS,
+        shape: tuple[int, int] = (64, 128),
+        *,
+        contrastive: bool = False,
     ) -> None:
         super().__init__()
-        channels = (1, *widths)
         halved = [size // 2 ** len(widths) for size in shape]
-        down: list[nn.Module] = []
-        for before, after in pairwise(channels):
-            down += [nn.Conv2d(before, after, kernel_size=4, stride=2, padding=1), nn.SiLU()]
+        down = _convolutions(widths, normed=contrastive)
         up: list[nn.Module] = []
-        for before, after in pairwise(reversed(channels)):
+        for before, after in pairwise((*reversed(widths), 1)):
             up += [nn.SiLU(), nn.ConvTranspose2d(before, after, kernel_size=4, stride=2, padding=1)]
         flat = widths[-1] * halved[0] * halved[1]
-        self.encoder = nn.Sequential(*down, nn.Flatten())
-        self.mean = nn.Linear(flat, latent_dim)
-        self.logvar = nn.Linear(flat, latent_dim)
+        over_time = 2 * widths[-1] * halved[0]
+        self.encoder = nn.Sequential(*down, _OverTime() if contrastive else nn.Flatten())
+        self.mean = nn.Linear(over_time if contrastive else flat, latent_dim)
+        self.logvar = nn.Linear(over_time if contrastive else flat, latent_dim)
         self.decoder = nn.Sequential(
             nn.Linear(latent_dim, flat), nn.Unflatten(1, (widths[-1], *halved)), *up, nn.Sigmoid()
         )
+        self.head = _perceptron(latent_dim, PROJECTION, PROJECTION) if contrastive else None
 
     def encode(self, x: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """(b, 1, mel, t) -> mean and log variance of the code, (b, k) each."""
@@ -199,3 +244,41 @@ class ConvVAE(Coder):
         """(b, k) -> (b, 1, mel, t)."""
         reconstruction: Tensor = self.decoder(z)
         return reconstruction
+
+    def project(self, mean: Tensor) -> Tensor | None:
+        """(b, k) -> (b, p)."""
+        return None if self.head is None else self.head(mean)
+
+
+class ContrastiveEncoder(Coder):
+    """The contrastive ConvVAE's encoder without a decoder, trained by that term alone.
+
+    Parameters
+    ----------
+    latent_dim, widths
+        As the ConvVAE's.
+    n_mels
+        Mel bins of a window.
+    """
+
+    def __init__(self, latent_dim: int, widths: tuple[int, ...] = WIDTHS, n_mels: int = 64) -> None:
+        super().__init__()
+        self.encoder = nn.Sequential(*_convolutions(widths, normed=True), _OverTime())
+        self.mean = nn.Linear(2 * widths[-1] * (n_mels // 2 ** len(widths)), latent_dim)
+        self.head = _perceptron(latent_dim, PROJECTION, PROJECTION)
+
+    def encode(self, x: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """(b, 1, mel, t) -> code (b, k), and None."""
+        return self.mean(self.encoder(x)), None
+
+    def forward(
+        self, x: Tensor, noise: Tensor | None = None, condition: Tensor | None = None
+    ) -> Output:
+        """Code and projection."""
+        mean, _ = self.encode(x)
+        return Output(None, mean, None, self.project(mean))
+
+    def project(self, mean: Tensor) -> Tensor | None:
+        """(b, k) -> (b, p)."""
+        projection: Tensor = self.head(mean)
+        return projection

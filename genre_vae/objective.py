@@ -1,4 +1,4 @@
-"""The one objective: training, validation and tests all call `elbo`."""
+"""The one objective: training, validation and tests all call `loss`."""
 
 from __future__ import annotations
 
@@ -11,11 +11,41 @@ from genre_vae.models import Output
 
 
 class Loss(NamedTuple):
-    """``total = reconstruction + beta * kl``, the last two averaged over the batch: (), or (m,)."""
+    """``total = reconstruction + beta * kl`` and, of `loss`, ``+ weight * contrast``; the terms
+    are averaged over the batch: (), or (m,)."""
 
     total: Tensor
     reconstruction: Tensor
     kl: Tensor
+    contrast: Tensor
+
+
+def loss(
+    x: Tensor,
+    output: Output,
+    *,
+    beta: float,
+    contrast: float = 0.0,
+    temperature: float = 0.2,
+    views: int = 1,
+    members: int | None = None,
+) -> Loss:
+    """`elbo`, and ``contrast * nt_xent`` of the projections where a model makes them.
+
+    Parameters
+    ----------
+    x, output, beta, members
+        As of `elbo`.
+    contrast
+        Weight of the contrastive term.
+    temperature, views
+        As of `nt_xent`.
+    """
+    found = elbo(x, output, beta=beta, members=members)
+    if output.projection is None:
+        return found
+    term = nt_xent(output.projection, temperature=temperature, views=views, members=members)
+    return found._replace(total=found.total + contrast * term, contrast=term)
 
 
 def elbo(x: Tensor, output: Output, *, beta: float, members: int | None = None) -> Loss:
@@ -31,7 +61,8 @@ def elbo(x: Tensor, output: Output, *, beta: float, members: int | None = None) 
     x : (b, ...)
         The input.
     output
-        What the model made of it. Without a ``logvar`` the KL is zero: an autoencoder.
+        What the model made of it. Without a ``logvar`` the KL is zero: an autoencoder. Without a
+        ``reconstruction`` that term is zero: an encoder alone.
     beta
         Weight of the KL: 1 is the VAE (Kingma & Welling, 2014, arXiv:1312.6114), more is the
         BetaVAE (Higgins et al., 2017).
@@ -39,13 +70,48 @@ def elbo(x: Tensor, output: Output, *, beta: float, members: int | None = None) 
         The batch holds the examples of that many models, one model's after another's: averages are
         over the examples of each. None: it is one model's, and the averages have no axis.
     """
-    reconstruction = _mean((output.reconstruction - x).square().flatten(1).sum(1), members)
-    if output.logvar is None:
-        kl = torch.zeros_like(reconstruction)
-    else:
+    none = x.new_zeros(len(x))
+    error, divergence = none, none
+    if output.reconstruction is not None:
+        error = (output.reconstruction - x).square().flatten(1).sum(1)
+    if output.logvar is not None:
         mean, logvar = output.mean, output.logvar
-        kl = _mean(0.5 * (mean.square() + logvar.exp() - 1 - logvar).sum(1), members)
-    return Loss(reconstruction + beta * kl, reconstruction, kl)
+        divergence = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).sum(1)
+    reconstruction, kl = _mean(error, members), _mean(divergence, members)
+    return Loss(reconstruction + beta * kl, reconstruction, kl, torch.zeros_like(kl))
+
+
+def nt_xent(
+    projections: Tensor, *, temperature: float, views: int, members: int | None = None
+) -> Tensor:
+    """Normalised temperature-scaled cross entropy (Chen et al., 2020, arXiv:2002.05709).
+
+    Among all other views in the batch, each view of a track is to find those of the same track by
+    cosine similarity. 0 if they are all that there is to find; ``log(views * b - 1)`` where every
+    view is as similar as every other.
+
+    Parameters
+    ----------
+    projections : (m * views * b, p)
+        The first view of each of ``b`` tracks, then the second of each, ...
+    temperature
+        Divides the similarities: less looks at the nearest only.
+    views
+        Of each track, at least two. With more than two, the mean over a view's companions.
+    members
+        As of `elbo`.
+    """
+    unit = torch.nn.functional.normalize(projections, dim=1).reshape(
+        members or 1, -1, projections.shape[1]
+    )
+    n = unit.shape[1]
+    itself = torch.eye(n, dtype=torch.bool, device=unit.device)
+    similar = (unit @ unit.transpose(1, 2) / temperature).masked_fill(itself, -torch.inf)
+    found = similar - similar.logsumexp(dim=2, keepdim=True)  # log probabilities (m, n, n)
+    track = torch.arange(n, device=unit.device) % (n // views)
+    companions = (track[:, None] == track) & ~itself
+    cross_entropy = -found.masked_fill(~companions, 0).sum(dim=2) / (views - 1)
+    return _mean(cross_entropy.flatten(), members)
 
 
 def _mean(per_example: Tensor, members: int | None) -> Tensor:

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import mlflow.models
-import numpy as np
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
-from genre_vae import audio, features, serving
+from genre_vae import serving
 
 ROOT = "GENRE_VAE_AUDIO_ROOT"  # environment variable: the folder below which a server reads paths
 PREDICTS = ("mlflow", "_mlflow_pyfunc_backend_predict.py")  # programs of ``mlflow models predict``
@@ -28,10 +27,7 @@ class GenreModel(PythonModel):
     def load_context(self, context: PythonModelContext) -> None:
         started = time.monotonic()
         self.placement = serving.Placement.load(Path(context.artifacts["placement"]))
-        noise = np.random.default_rng(0).normal(size=2 * audio.SAMPLE_RATE) / 10
-        # the first call imports a lot
-        warm = features.extract(noise.astype(np.float32), features.mel_filters())
-        self.placement.place(self.placement.encode([warm]))
+        serving.predict(self.placement, [serving.example()])  # the first call imports a lot
         root = _root()
         if isinstance(root, Path) and not root.is_dir():
             raise NotADirectoryError(f"{ROOT}={root}: no folder is there")

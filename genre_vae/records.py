@@ -94,10 +94,17 @@ def _save_rows(
     write_array(folder / "y.npy", y)
     write_json(folder / "genre_map.json", genre_map)
     write_json(folder / "track_ids.json", record.ids.tolist())
-    write_json(folder / f"{stem}.json", {"name": record.name, "label_use": str(record.label_use)})
+    about: dict[str, object] = {"name": record.name, "label_use": str(record.label_use)}
+    if isinstance(record, FeatureSet):
+        about |= {"pretrained": record.pretrained}
+    write_json(folder / f"{stem}.json", about)
 
 
-def _load_rows(folder: Path, stem: str, *, mmap: bool = False) -> tuple[npt.NDArray[Any], _Rows]:
+def _load_rows(
+    folder: Path, stem: str, *, mmap: bool = False
+) -> tuple[npt.NDArray[Any], _Rows, dict[str, Any]]:
+    """The values, what both records have, and what the file beside says of them."""
+
     def read(name: str) -> Any:
         return json.loads((folder / name).read_text("utf-8"))
 
@@ -105,12 +112,13 @@ def _load_rows(folder: Path, stem: str, *, mmap: bool = False) -> tuple[npt.NDAr
     genres = {number: genre for genre, number in read("genre_map.json").items()} | {-1: ""}
     y = np.load(folder / "y.npy", allow_pickle=False)
     values = np.load(folder / f"{stem}.npy", allow_pickle=False, mmap_mode="r" if mmap else None)
-    return values, {
+    rows: _Rows = {
         "name": about["name"],
         "ids": np.array(read("track_ids.json"), dtype=str),
         "labels": np.array([genres[number] for number in y.tolist()], dtype=str),
         "label_use": LabelUse[about["label_use"].upper()],
     }
+    return values, rows, about
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,6 +137,8 @@ class FeatureSet:
         Genre names, ``""`` where unknown.
     label_use
         How far the labels reached into the values.
+    pretrained
+        Whether a model that was trained on other data had a part in the values.
 
     Raises
     ------
@@ -141,6 +151,7 @@ class FeatureSet:
     values: npt.NDArray[np.floating]
     labels: StrArray
     label_use: LabelUse = LabelUse.NONE
+    pretrained: bool = False
 
     def __post_init__(self) -> None:
         _checked_ids(self.ids, self.name)
@@ -189,14 +200,14 @@ class FeatureSet:
 
     def save(self, folder: Path, stem: str) -> None:
         """Write ``<stem>.npy`` and, beside it, ``track_ids.json``, ``y.npy`` (genre numbers, -1
-        where unknown), ``genre_map.json`` and ``<stem>.json`` (name and label use)."""
+        where unknown), ``genre_map.json`` and ``<stem>.json`` (name, label use, pretrained)."""
         _save_rows(folder, stem, self.values, self)
 
     @classmethod
     def load(cls, folder: Path, stem: str, *, mmap: bool = False) -> FeatureSet:
         """Read what `save` wrote; ``mmap=True`` leaves the values on disk."""
-        values, rows = _load_rows(folder, stem, mmap=mmap)
-        return cls(values=values, **rows)
+        values, rows, about = _load_rows(folder, stem, mmap=mmap)
+        return cls(values=values, **rows, pretrained=about["pretrained"])
 
 
 @dataclass(frozen=True, eq=False)
@@ -242,5 +253,5 @@ class Assignment:
     @classmethod
     def load(cls, folder: Path, stem: str = "clusters") -> Assignment:
         """Read what `save` wrote."""
-        values, rows = _load_rows(folder, stem)
+        values, rows, _ = _load_rows(folder, stem)
         return cls(clusters=values.T, **rows)

@@ -24,8 +24,9 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from genre_vae import audio, baselines, clustering, features, training
+from genre_vae import audio, baselines, clustering, features, musicnn, training
 from genre_vae.baselines import Projection
+from genre_vae.musicnn import MusiCNN
 from genre_vae.records import (
     Assignment,
     FeatureSet,
@@ -45,6 +46,7 @@ MAX_BYTES = (
 )
 MAX_SECONDS = 2 * 3600.0  # finding the middle of a compressed file takes as long as it is
 ROUNDING = 1e-6  # of a code in float32, as a share of the largest
+TAGGER = "musicnn.safetensors"
 FAR = 99.0  # percentile of the collection's own distances above which a track is unlike all of it
 _LINE_BREAKS = str.maketrans("", "", "\r\n")  # base64 writes them by default
 _DATA_URI = re.compile(r"data:[^,;]*(;[^,;]*)*;base64,", re.IGNORECASE)
@@ -63,13 +65,22 @@ class Placement:
     encoder
         Makes codes of features.
     inputs
-        Which features: ``mfcc``, ``mel`` or ``mel, first window``.
+        Of what: ``mfcc``, ``mel``, ``mel, first window`` or ``musicnn``.
     reference : values (r, k)
         The collection's codes, with its ids and genres.
     clusters : (r,)
         Of the collection's tracks, from 0 without gaps; a track's is the one with the nearest mean.
     method
         What made codes and clusters, e.g. ``VAE + k-means``.
+    tagger
+        For ``musicnn``: what makes its vectors.
+    words
+        Each cluster in words, if a tagger has described them.
+
+    Raises
+    ------
+    ValueError
+        If a track's cluster is not the one with the nearest mean, or the tagger is missing.
     """
 
     encoder: Fitted | Projection
@@ -77,8 +88,12 @@ class Placement:
     reference: FeatureSet
     clusters: IntArray
     method: str
+    tagger: MusiCNN | None = None
+    words: Sequence[Sequence[str]] = ()
 
     def __post_init__(self) -> None:
+        if (self.tagger is not None) != (self.inputs == "musicnn"):
+            raise ValueError(f"{self.method}: a tagger goes with the input musicnn and no other")
         found, _ = clustering.nearest(self.reference.values, self.centroids)
         if not np.array_equal(found, self.clusters):
             raise ValueError(f"{self.method}: clusters are not those of the nearest means")
@@ -103,14 +118,28 @@ class Placement:
             found.append(dict(sorted(genres.items(), key=lambda item: -item[1])))
         return found
 
-    def encode(self, found: Sequence[features.Features]) -> FloatArray:
-        """Codes of features, made as those of the collection were: (n, k)."""
-        ids = np.array([str(number) for number in range(len(found))])
-        name = "mfcc" if self.inputs == "mfcc" else "mel"
-        values = np.stack([getattr(one, name) for one in found])
-        if self.inputs == "mel, first window":
-            values = values[:, :1]
-        given = FeatureSet(self.inputs, ids, values, np.full(len(ids), ""))
+    def extract(
+        self, source: str | Path | bytes, *, max_seconds: float = MAX_SECONDS
+    ) -> npt.NDArray[np.floating] | str:
+        """What the encoder sees of a file or its content, or the reason why there is nothing."""
+        if self.tagger is not None:
+            try:
+                heard = musicnn.extract(audio.load(source, max_seconds=max_seconds), self.tagger)
+            except audio.BadAudioError as error:
+                return str(error)
+            return heard.embedding
+        found = features.extract_source(source, features.mel_filters(), max_seconds=max_seconds)
+        if isinstance(found, str):
+            return found
+        if self.inputs == "mfcc":
+            return found.mfcc
+        return found.mel if self.inputs == "mel" else found.mel[:1]
+
+    def encode(self, seen: Sequence[npt.NDArray[np.floating]]) -> FloatArray:
+        """Codes of what `extract` gives for each of n tracks, made as those of the collection were:
+        (n, k)."""
+        ids = np.array([str(number) for number in range(len(seen))])
+        given = FeatureSet(self.inputs, ids, np.stack(seen), np.full(len(ids), ""))
         if isinstance(self.encoder, Projection):
             codes = self.encoder.apply(given)
         else:
@@ -138,7 +167,8 @@ class Placement:
             ``genre_share``, how many (None where no genres are known); ``distance`` to the
             cluster's mean; ``percentile``, the share of the collection's tracks that are nearer to
             theirs, in percent; ``unlike_anything``, whether that is above 99; ``neighbours``,
-            nearest first, each with ``track_id``, ``genre``, ``cluster``, ``distance``; ``latent``.
+            nearest first, each with ``track_id``, ``genre``, ``cluster``, ``distance``; ``words``
+            that describe the cluster, where there are any; ``latent``.
         """
         found, distances = clustering.nearest(codes, self.centroids)
         reference = self.reference.values.astype(np.float64)
@@ -168,6 +198,8 @@ class Placement:
                     for row in nearest
                 ],
             }
+            if self.words:
+                record["words"] = list(self.words[cluster])
             records.append(record | ({"latent": code.tolist()} if latent else {}))
         return records
 
@@ -189,7 +221,9 @@ class Placement:
             for c, genres in enumerate(self._shares)
         ]
         about = {"method": self.method, "inputs": self.inputs, "clusters": shares}
-        write_json(folder / "placement.json", about)
+        write_json(folder / "placement.json", about | {"words": self.words})
+        if self.tagger is not None:
+            musicnn.save(self.tagger, folder / TAGGER)
 
     @classmethod
     def load(cls, folder: Path) -> Placement:
@@ -198,7 +232,10 @@ class Placement:
         encoder = load_encoder(folder)
         reference = FeatureSet.load(folder, "reference")
         (clusters,) = Assignment.load(folder).clusters
-        return cls(encoder, about["inputs"], reference, clusters, about["method"])
+        tagger = musicnn.load(folder / TAGGER) if (folder / TAGGER).exists() else None
+        return cls(
+            encoder, about["inputs"], reference, clusters, about["method"], tagger, about["words"]
+        )
 
 
 def load_encoder(folder: Path) -> Fitted | Projection:
@@ -241,11 +278,10 @@ def predict(
     """
     if len(items) > MAX_ITEMS:
         return [{"error": f"{len(items)} items, at most {MAX_ITEMS} at a time"}] * len(items)
-    filters = features.mel_filters()
 
-    def extract(item: str) -> features.Features | str:
+    def extract(item: str) -> npt.NDArray[np.floating] | str:
         try:
-            return features.extract_source(_source(item, root), filters, max_seconds=MAX_SECONDS)
+            return placement.extract(_source(item, root))
         except RefusedError as error:
             return str(error)
         except MemoryError:

@@ -51,7 +51,9 @@ if TYPE_CHECKING:
     from mlflow.pyfunc import PyFuncModel
 
 SETTINGS = ("seeds", "seed", "n_clusters")  # params that the rows of a table should share
-ROW_TAGS = ("method", "model", "algorithm", "input", "label_use")  # of a clustering run
+ROW_TAGS = (  # of a clustering run
+    *("method", "model", "algorithm", "reads", "input", "origin", "provenance", "label_use"),
+)
 SUMMARISED = (
     "*_task_*",
     "audit.*",
@@ -65,13 +67,13 @@ MODEL_DESCRIPTION = (
 )
 SERVED = (  # what the registered model's code imports, in pyproject's ranges
     *("joblib>=1.4,<2", "librosa>=0.11,<0.12", "mlflow>=3.17,<3.18", "numpy>=2.0,<3"),
-    *("pandas>=2.2,<4", "scikit-learn>=1.6,<2", "scipy>=1.14,<2", "soundfile>=0.13,<0.15"),
-    *("soxr>=0.5,<2", "threadpoolctl>=3.5,<4", "torch==2.13.0"),
+    *("pandas>=2.2,<4", "safetensors>=0.5,<1", "scikit-learn>=1.6,<2", "scipy>=1.14,<2"),
+    *("soundfile>=0.13,<0.15", "soxr>=0.5,<2", "threadpoolctl>=3.5,<4", "torch==2.13.0"),
 )
 MAX_TAG = 7000  # characters; MLflow takes 8,000
 FLUSH_AT = 500  # metrics sent in one batch: a call each costs a hundred times as much
 VERSIONED = ("numpy", "torch", "scikit-learn")  # whose versions can change a result
-RECORDED = (*VERSIONED, "librosa", "mlflow", "pandas", "scipy", "soundfile", "soxr")
+RECORDED = (*VERSIONED, "librosa", "mlflow", "pandas", "safetensors", "scipy", "soundfile", "soxr")
 
 
 class Terminated(BaseException):

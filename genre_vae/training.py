@@ -20,13 +20,15 @@ from torch import Tensor
 from genre_vae import conditioning, models, stacking
 from genre_vae.conditioning import FORGET, UNKNOWN, Conditioner
 from genre_vae.models import Coder
-from genre_vae.objective import elbo
+from genre_vae.objective import Loss, loss
 from genre_vae.records import FeatureSet, FloatArray, InputError, LabelUse, StrArray, replacing
 from genre_vae.scaling import Scaler
 
 # dB below the peak, [-80, 0], -> [0, 1]: fixed, so there is nothing to fit
 MEL_SCALER = Scaler(np.full(1, -80, np.float32), np.full(1, 80, np.float32))
-MODELS = ("autoencoder", "vae", "betavae", "conv_vae", "cvae")
+CONTRASTIVE = ("contrastive_vae", "contrastive")
+CONVOLUTIONAL = ("conv_vae", *CONTRASTIVE)  # what sees mel windows
+MODELS = ("autoencoder", "vae", "betavae", "cvae", *CONVOLUTIONAL)
 VAL_WINDOWS = 3  # of each validation track, evenly spaced: the same in every epoch
 BLOCK = 64  # examples (or tracks, when encoding) that go through the model at a time
 _GLOBAL_GENERATOR = threading.Lock()  # torch's initialisers know no other; members may be threads
@@ -41,7 +43,8 @@ class TrainConfig:
     Parameters
     ----------
     model
-        A name among `MODELS`. A BetaVAE is the VAE with another `beta`.
+        A name among `MODELS`. A BetaVAE is the VAE with another `beta`, ``contrastive_vae`` the
+        ConvVAE with a contrastive term, and ``contrastive`` an encoder that has nothing else.
     latent_dim
         Dimensions of the code.
     widths
@@ -52,6 +55,9 @@ class TrainConfig:
         dimensions of the embedding of what they are told, and how many clusters there are.
     beta
         Weight of the KL term.
+    contrast, temperature
+        Weight of the contrastive term and its temperature, of models that see mel windows. At 0
+        there is none; else two windows of each track are drawn in every epoch.
     epochs
         At most; `patience` epochs without a lower validation loss end the training.
     batch_size, lr
@@ -73,6 +79,8 @@ class TrainConfig:
     condition_dim: int = 8
     n_clusters: int = 10
     beta: float = 1.0
+    contrast: float = 0.0
+    temperature: float = 0.2
     epochs: int = 500
     patience: int = 50
     batch_size: int = 32
@@ -91,6 +99,7 @@ class Epoch(NamedTuple):
     val_loss: float
     val_reconstruction: float
     val_kl: float
+    val_contrast: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,8 +155,15 @@ def build(config: TrainConfig, shape: tuple[int, ...], n_conditions: int = 0) ->
     with _GLOBAL_GENERATOR, torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         model: Coder
-        if config.model == "conv_vae":
-            model = models.ConvVAE(config.latent_dim, config.widths, (shape[-2], shape[-1]))
+        if config.model == "contrastive":
+            model = models.ContrastiveEncoder(config.latent_dim, config.widths, shape[-2])
+        elif config.model in CONVOLUTIONAL:
+            model = models.ConvVAE(
+                config.latent_dim,
+                config.widths,
+                (shape[-2], shape[-1]),
+                contrastive=config.contrast > 0,
+            )
         elif config.model == "cvae":
             model = models.CVAE(
                 shape[0],
@@ -195,8 +211,9 @@ def fit_members(
     Parameters
     ----------
     features : values (n, d) or (n, w, 1, mel, t)
-        Of windows, one of each track is drawn at random in every epoch, and one seed is all that
-        can be trained at a time. Labels are looked at by a CVAE on genres alone.
+        Of windows, one of each track (two for a contrastive term) is drawn at random in every
+        epoch, and one seed is all that can be trained at a time. Labels are looked at by a CVAE on
+        genres alone.
     config
         Equal features, configs and seeds give equal weights on one machine and thread count. Its
         own seed does not count here.
@@ -211,8 +228,9 @@ def fit_members(
     Raises
     ------
     InputError
-        If there are fewer than two tracks, or two genres for a CVAE on them; if the loss is not
-        finite, or the checkpoint belongs to another configuration.
+        If there are fewer than two tracks, two genres for a CVAE on them, or two windows for a
+        contrastive term; if the loss is not finite, or the checkpoint belongs to another
+        configuration.
     """
     if len(features) < 2:
         raise InputError(f"{features.name}: training needs two tracks, got {len(features)}")
@@ -220,6 +238,10 @@ def fit_members(
     m, device = len(members), config.device
     windowed = features.values.ndim > 2
     n_windows = features.values.shape[1] if windowed else 1
+    views = 2 if config.contrast > 0 else 1
+    if n_windows < views:
+        raise InputError(f"{features.name}: a contrastive term needs two windows of each track")
+    weights = {name: getattr(config, name) for name in ("beta", "contrast", "temperature")}
     shape = features.values.shape[2 if windowed else 1 :]
     # (m, n, d) of dense features; windows stay on disk
     scaled = None if windowed else torch.stack([member.scaled(features) for member in members])
@@ -239,8 +261,7 @@ def fit_members(
     )
     # Validation looks at the same windows in every epoch, or its loss would be a lottery.
     spaced = np.unique(np.linspace(0, n_windows - 1, VAL_WINDOWS).round().astype(np.int64))
-    val_windows = torch.from_numpy(spaced).repeat(m, val.shape[1])
-    val = val.repeat_interleave(len(spaced), dim=1)
+    val_windows = torch.from_numpy(spaced)[:, None]
     model = stacking.stack([member.model(shape) for member in members]).to(device)
     optimizer = torch.optim.Adam(model.parameters(), lr=config.lr, fused=True)
     for place, member in enumerate(members):
@@ -253,31 +274,33 @@ def fit_members(
         total = torch.zeros(m, device=device)
         order, drawn = (
             torch.stack(draws)
-            for draws in zip(*(member.draw(n_windows) for member in members), strict=True)
+            for draws in zip(*(member.draw(n_windows, views) for member in members), strict=True)
         )
         for batch in torch.split(order, config.batch_size, dim=1):
-            rows, window = train.gather(1, batch), drawn.gather(1, batch)
+            # a window of each track of the batch, then another of each, ...
+            rows = train.gather(1, batch).repeat(1, views)
+            window = torch.cat([view.gather(1, batch) for view in drawn.unbind(dim=2)], dim=1)
             b = rows.shape[1]
             noise = torch.cat([member.noise(b) for member in members]).to(device)
             told = met[each, rows].flatten()
             if config.encode_as == "unknown":
                 told[torch.cat([member.forgets(b) for member in members])] = UNKNOWN
             x = examples(rows, window)
-            loss = elbo(x, model(x, noise, told.to(device)), beta=config.beta, members=m)
+            found = loss(x, model(x, noise, told.to(device)), **weights, views=views, members=m)
             optimizer.zero_grad()
-            loss.total.sum().backward()  # type: ignore[no-untyped-call]
+            found.total.sum().backward()  # type: ignore[no-untyped-call]
             optimizer.step()
-            total += loss.total.detach() * (b / train.shape[1])
+            total += found.total.detach() * (batch.shape[1] / train.shape[1])
 
         model.eval()
-        held_out = torch.zeros(3, m, device=device)
-        for rows, window in zip(
-            *(torch.split(one, BLOCK, dim=1) for one in (val, val_windows)), strict=True
-        ):
+        held_out = torch.zeros(len(Loss._fields), m, device=device)
+        for tracks in torch.split(val, max(1, BLOCK // len(spaced)), dim=1):
+            rows = tracks.repeat(1, len(spaced))
+            window = val_windows.expand(-1, tracks.shape[1]).reshape(1, -1)
             x, told = examples(rows, window), coded[each, rows].flatten().to(device)
             with torch.no_grad():
-                parts = elbo(x, model(x, None, told), beta=config.beta, members=m)
-            held_out += torch.stack(parts) * (rows.shape[1] / val.shape[1])
+                parts = loss(x, model(x, None, told), **weights, views=len(spaced), members=m)
+            held_out += torch.stack(parts) * (tracks.shape[1] / val.shape[1])
         losses = torch.cat([total[None], held_out]).T.tolist()
         for place, member in enumerate(members):
             if not member.goes_on:  # the others do, so it is computed and not looked at
@@ -365,13 +388,15 @@ def encode(fitted: Fitted, features: FeatureSet) -> FeatureSet:
 def reconstruct(fitted: Fitted, features: FeatureSet) -> FeatureSet:
     """What the model makes of tracks' values by way of their codes, in the same shape and units.
 
-    A window is decoded from its own code.
+    A window is decoded from its own code. ValueError for an encoder alone.
     """
     values = np.asarray(features.values)
     x = torch.from_numpy(fitted.scaler.transform(values)).reshape(-1, *fitted.shape)
     with torch.no_grad():
         told = conditions_of(fitted, features)
         output = fitted.model(x.to(fitted.config.device), None, told)
+    if output.reconstruction is None:
+        raise ValueError(f"{fitted.config.model} has no decoder")
     scaled = output.reconstruction.cpu().numpy().reshape(values.shape)
     restored = fitted.scaler.inverse(scaled)
     return features.derive(f"{features.name}, reconstructed", restored)
@@ -485,11 +510,15 @@ class _Member:
     def model(self, shape: tuple[int, ...]) -> Coder:
         return build(self.config, shape, self.conditioner.n_conditions if self.conditioner else 0)
 
-    def draw(self, n_windows: int) -> tuple[Tensor, Tensor]:
-        """An order of the training tracks, and a window for each of them (not in that order)."""
+    def draw(self, n_windows: int, views: int) -> tuple[Tensor, Tensor]:
+        """An order (n,) of the training tracks, and different windows (n, views) for each of them
+        (not in that order)."""
         n = len(self.train)
         order = torch.randperm(n, generator=self.generator)
-        return order, torch.randint(n_windows, (n,), generator=self.generator)
+        if views == 1:
+            return order, torch.randint(n_windows, (n, 1), generator=self.generator)
+        shuffled = torch.rand(n, n_windows, generator=self.generator).argsort(dim=1)
+        return order, shuffled[:, :views]
 
     def noise(self, b: int) -> Tensor:
         return torch.randn(b, self.config.latent_dim, generator=self.generator)

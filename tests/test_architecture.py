@@ -12,9 +12,18 @@ from tests.conftest import ROOT
 LAYERS = (  # a module may import from its own layer's left and from the layers below
     ("tracking", "pyfunc"),
     ("serving",),
-    ("figures", "comparison", "training", "demo", "lyrics"),
+    ("figures", "comparison", "training", "demo", "lyrics", "vectors", "musicnn"),
     ("features", "baselines", "fusion", "audit", "conditioning", "faults"),
-    ("catalog", "audio", "metrics", "clustering", "objective", "scaling", "stacking"),
+    (
+        "catalog",
+        "audio",
+        "metrics",
+        "clustering",
+        "objective",
+        "scaling",
+        "stacking",
+        "tensorbundle",
+    ),
     ("models", "records"),
 )
 PACKAGE = sorted((ROOT / "genre_vae").glob("*.py"))

