@@ -381,7 +381,8 @@ def reconstructions(blocks: Sequence[Reconstructed], *, title: str) -> Figure:
 
 
 def comparison_chart(frame: pd.DataFrame, *, metric: str, title: str) -> Figure:
-    """A table's rows as points with their intervals, oracle rows below a line.
+    """A table's rows as points with their intervals, those from scratch in another colour than those
+    with a pretrained part, oracle rows below a line.
 
     Parameters
     ----------
@@ -392,12 +393,13 @@ def comparison_chart(frame: pd.DataFrame, *, metric: str, title: str) -> Figure:
     title
         What was compared.
     """
-    figure = Figure(figsize=(9, 1.6 + 0.42 * len(frame)), layout="constrained")
+    figure = Figure(figsize=(9.5, 1.8 + 0.42 * len(frame)), layout="constrained")
     axes = figure.subplots()
+    colors = {"scratch": COLORS[0], "pretrained": COLORS[1]}
     oracle = frame["rank"].isna().to_numpy()
     places = np.arange(len(frame)) + 0.6 * oracle
     for place, is_oracle, (_, row) in zip(places, oracle, frame.iterrows(), strict=True):
-        color = "#999999" if is_oracle else COLORS[0]
+        color = "#999999" if is_oracle else colors.get(row["origin"], COLORS[0])
         axes.plot(
             [row[f"{metric}_low"], row[f"{metric}_high"]], [place] * 2, color=color, lw=2, alpha=0.6
         )
@@ -424,9 +426,13 @@ def comparison_chart(frame: pd.DataFrame, *, metric: str, title: str) -> Figure:
     name = metric.upper() if chance else metric
     tracks, seeds = (f"{frame[c].min()}" for c in ("n_samples", "seeds"))
     axes.set_xlabel(
-        f"{name}: mean and 95 % interval over {seeds} seeds{chance}; {tracks} tracks. "
+        f"{name}: mean and 95 % interval over {seeds} seeds{chance}; {tracks} tracks.\n"
         "Which tracks there are moves it more: see the words below the table"
     )
+    if frame.loc[~oracle, "origin"].nunique() > 1:
+        for origin, name in (("scratch", "from scratch"), ("pretrained", "pretrained input")):
+            axes.plot([], [], "o", color=colors[origin], ms=6, label=name)
+        figure.legend(frameon=False, fontsize=9, loc="outside upper right", ncols=2)
     lowest, highest = frame[metric].min(), frame[metric].max()
     axes.set_xlim(min(-0.05, lowest - 0.1), min(1.05, highest + 0.35))
     axes.set_title(_plain(title, 90), fontsize=13, fontweight="bold", loc="left")

@@ -333,29 +333,28 @@ class Turns:
         self._changed = threading.Condition()
 
     def __enter__(self) -> None:
-        self._take(0)
+        with self._changed:
+            self._wait(0)
 
     def __exit__(self, *error: object) -> None:
-        self._give()
-
-    def pass_on(self, epochs: int) -> None:
-        """Let another go on that has fewer epochs behind it, and wait for the next turn."""
-        self._give()
-        self._take(epochs)
-
-    def _give(self) -> None:
         with self._changed:
             self._free += 1
             self._changed.notify_all()
 
-    def _take(self, epochs: int) -> None:
+    def pass_on(self, epochs: int) -> None:
+        """Let another go on that has fewer epochs behind it, and wait for the next turn."""
+        with self._changed:  # given back and asked for at once, or one ahead could slip in between
+            self._free += 1
+            self._wait(epochs)
+
+    def _wait(self, epochs: int) -> None:
         mine = epochs, threading.get_ident()
-        with self._changed:
-            self._waiting.append(mine)
-            self._changed.wait_for(lambda: self._free > 0 and min(self._waiting) == mine)
-            self._waiting.remove(mine)
-            self._free -= 1
-            self._changed.notify_all()
+        self._waiting.append(mine)
+        self._changed.notify_all()
+        self._changed.wait_for(lambda: self._free > 0 and min(self._waiting) == mine)
+        self._waiting.remove(mine)
+        self._free -= 1
+        self._changed.notify_all()
 
 
 def encode(fitted: Fitted, features: FeatureSet) -> FeatureSet:

@@ -281,8 +281,7 @@ def _number(cell: str) -> float:
 
 def _parquet(path: Path) -> _Read:
     try:
-        with path.open("rb") as file:  # given a path, it adds columns for folders named like a=b
-            frame = pd.read_parquet(file, engine="pyarrow")
+        frame = pd.read_parquet(path, engine="pyarrow")
     except ImportError as error:
         raise InputError("this needs pyarrow: pip install pyarrow") from error
     names = [str(name).strip() for name in frame.columns]

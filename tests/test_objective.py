@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
 
-from genre_vae.models import VAE, Output
-from genre_vae.objective import elbo
+from genre_vae.models import PROJECTION, VAE, Output
+from genre_vae.objective import elbo, loss, nt_xent
 from genre_vae.training import TrainConfig, build
 
 
@@ -18,8 +20,8 @@ def output(b: int = 5, k: int = 3, d: int = 7, *, seed: int = 0) -> tuple[torch.
 
 def test_kl_of_the_standard_normal_is_zero() -> None:
     x, out = output()
-    loss = elbo(x, out._replace(mean=torch.zeros(5, 3), logvar=torch.zeros(5, 3)), beta=1)
-    assert loss.kl == 0
+    found = elbo(x, out._replace(mean=torch.zeros(5, 3), logvar=torch.zeros(5, 3)), beta=1)
+    assert found.kl == 0
 
 
 def test_kl_is_torchs_summed_over_dimensions_averaged_over_the_batch() -> None:
@@ -33,6 +35,7 @@ def test_kl_is_torchs_summed_over_dimensions_averaged_over_the_batch() -> None:
 def test_reconstruction_is_a_sum_over_dimensions() -> None:
     """Twice the dimensions is twice the error: a mean would make beta mean something else."""
     x, out = output()
+    assert out.reconstruction is not None
     doubled = out._replace(reconstruction=torch.cat([out.reconstruction] * 2, dim=1))
     once = elbo(x, out, beta=1).reconstruction
     torch.testing.assert_close(once, (x - out.reconstruction).square().sum() / 5)
@@ -42,6 +45,7 @@ def test_reconstruction_is_a_sum_over_dimensions() -> None:
 
 def test_images_count_like_vectors() -> None:
     x, out = output(d=8)
+    assert out.reconstruction is not None
     image = elbo(
         x.reshape(5, 1, 2, 4),
         out._replace(reconstruction=out.reconstruction.reshape(5, 1, 2, 4)),
@@ -59,15 +63,15 @@ def test_repeating_the_batch_changes_nothing() -> None:
 @pytest.mark.parametrize("beta", [0.0, 0.5, 4.0])
 def test_beta_weighs_the_kl_and_nothing_else(beta: float) -> None:
     x, out = output()
-    loss = elbo(x, out, beta=beta)
-    torch.testing.assert_close(loss.total, loss.reconstruction + beta * loss.kl)
+    found = elbo(x, out, beta=beta)
+    torch.testing.assert_close(found.total, found.reconstruction + beta * found.kl)
 
 
 def test_an_autoencoder_has_no_kl() -> None:
     x, out = output()
-    loss = elbo(x, out._replace(logvar=None), beta=100)
-    assert loss.kl == 0
-    assert loss.total == loss.reconstruction
+    found = elbo(x, out._replace(logvar=None), beta=100)
+    assert found.kl == 0
+    assert found.total == found.reconstruction
 
 
 @pytest.mark.parametrize(
@@ -99,3 +103,113 @@ def test_noise_moves_the_code_by_its_standard_deviation() -> None:
     z = mean + noise * logvar.exp().sqrt()
     torch.testing.assert_close(model(x, noise).reconstruction, model.decode(z))
     torch.testing.assert_close(model(x).reconstruction, model.decode(mean))
+
+
+def projections(b: int = 5, views: int = 2, p: int = 4, *, seed: int = 0) -> torch.Tensor:
+    return torch.randn(views * b, p, generator=torch.Generator().manual_seed(seed))
+
+
+def one_by_one(projected: torch.Tensor, temperature: float, views: int) -> float:
+    """NT-Xent from its definition: an anchor, a companion and everybody else at a time."""
+    b = len(projected) // views
+    similar = torch.nn.functional.cosine_similarity(projected[:, None], projected[None], dim=2)
+    exponential = (similar / temperature).exp()
+    losses = []
+    for anchor in range(len(projected)):
+        others = [other for other in range(len(projected)) if other != anchor]
+        companions = [other for other in others if other % b == anchor % b]
+        everybody = sum(exponential[anchor, other] for other in others)
+        losses += [-(exponential[anchor, one] / everybody).log().item() for one in companions]
+    return sum(losses) / len(losses)
+
+
+@pytest.mark.parametrize(("views", "temperature"), [(2, 0.2), (2, 1.0), (3, 0.5)])
+def test_the_contrastive_term_is_its_definition(views: int, temperature: float) -> None:
+    projected = projections(views=views)
+    found = nt_xent(projected, temperature=temperature, views=views)
+    assert found.item() == pytest.approx(one_by_one(projected, temperature, views), rel=1e-5)
+
+
+def test_the_contrastive_term_is_zero_for_perfect_and_log_for_blind_projections() -> None:
+    perfect = torch.eye(4).repeat(2, 1)
+    assert nt_xent(perfect, temperature=0.01, views=2).item() == pytest.approx(0, abs=1e-6)
+    blind = torch.ones(8, 3)
+    assert nt_xent(blind, temperature=0.2, views=2).item() == pytest.approx(math.log(7), rel=1e-6)
+    crossed = torch.cat([torch.eye(4), torch.eye(4).roll(1, 0)])  # sure, and wrong
+    assert nt_xent(crossed, temperature=0.2, views=2).item() > math.log(7)
+
+
+def test_the_contrastive_term_heeds_neither_order_nor_length_nor_which_view_is_first() -> None:
+    projected = projections()
+    once = nt_xent(projected, temperature=0.2, views=2)
+    order = torch.randperm(5, generator=torch.Generator().manual_seed(1))
+    for same in (
+        projected[torch.cat([order, order + 5])],
+        projected * torch.arange(1, 11)[:, None],
+        projected.roll(5, 0),
+    ):
+        torch.testing.assert_close(nt_xent(same, temperature=0.2, views=2), once)
+
+
+def test_a_track_alone_has_nothing_to_be_told_from() -> None:
+    projected = projections(b=1).requires_grad_()
+    found = nt_xent(projected, temperature=0.2, views=2)
+    found.backward()  # type: ignore[no-untyped-call]
+    assert found.item() == pytest.approx(0, abs=1e-6)
+    assert projected.grad is not None
+    assert projected.grad.abs().max() < 1e-6
+
+
+def test_members_do_not_see_each_other() -> None:
+    one, two = projections(seed=0), projections(seed=1)
+    both = nt_xent(torch.cat([one, two]), temperature=0.2, views=2, members=2)
+    alone = torch.stack([nt_xent(each, temperature=0.2, views=2) for each in (one, two)])
+    torch.testing.assert_close(both, alone)
+
+
+@pytest.mark.parametrize("contrast", [0.5, 300.0])
+def test_the_loss_is_the_elbo_and_the_weighed_contrast(contrast: float) -> None:
+    x, out = output(b=10)
+    projected = projections()
+    found = loss(
+        x, out._replace(projection=projected), beta=2, contrast=contrast, temperature=0.3, views=2
+    )
+    bound, term = elbo(x, out, beta=2), nt_xent(projected, temperature=0.3, views=2)
+    torch.testing.assert_close(found.contrast, term)
+    torch.testing.assert_close(found.total, bound.total + contrast * term)
+    torch.testing.assert_close(found[1:3], bound[1:3])
+    torch.testing.assert_close(loss(x, out, beta=2, contrast=contrast), bound)  # nothing to compare
+
+
+def test_an_encoder_alone_has_only_the_contrast() -> None:
+    x, out = output(b=10)
+    alone = Output(None, out.mean, None, projections())
+    found = loss(x, alone, beta=3, contrast=1, views=2)
+    assert found.reconstruction == found.kl == 0
+    assert found.total == found.contrast > 0
+
+
+@pytest.mark.parametrize("name", ["contrastive_vae", "contrastive"])
+def test_a_contrastive_code_depends_on_its_own_window_alone(name: str) -> None:
+    config = TrainConfig(model=name, latent_dim=6, widths=(4, 8, 8), contrast=1)
+    model, x = build(config, (1, 16, 32)), torch.randn(5, 1, 16, 32)
+    together = model(x)
+    assert together.projection is not None
+    assert together.projection.shape == (5, PROJECTION)
+    assert (together.reconstruction is None) == (together.logvar is None) == (name == "contrastive")
+    torch.testing.assert_close(model(x[2:3]).mean, together.mean[2:3])
+
+
+def test_a_contrastive_code_does_not_know_when() -> None:
+    """Channels and bands over time: frames in another order are the same."""
+    config = TrainConfig(model="contrastive", latent_dim=6, widths=(4, 8, 8))
+    encoder = build(config, (1, 16, 32)).get_submodule("encoder")
+    pool = list(encoder.children())[-1]
+    heard = torch.randn(2, 8, 2, 4)
+    torch.testing.assert_close(pool(heard[..., [2, 0, 3, 1]]), pool(heard))
+    assert not torch.allclose(pool(heard.flip(2)), pool(heard))  # but where a sound is it knows
+
+
+def test_without_a_contrastive_term_there_is_no_head() -> None:
+    names = [name for name, _ in build(TrainConfig(model="conv_vae"), (1, 64, 128)).named_modules()]
+    assert not any(name.startswith("head") for name in names)

@@ -121,6 +121,7 @@ FORMS: dict[str, Callable[[Path, list[str], Values], Path]] = {
         at, "\ufeff" + csv_text(keys, rows).replace("\n", "\r\n")
     ),
     "csv pandas": lambda at, keys, rows: csv(at, frame(keys, rows).to_csv()),
+    "csv excel": lambda at, keys, rows: csv(at, "\ufeff" + frame(keys, rows).to_csv()),
     "csv pandas unnamed": lambda at, keys, rows: csv(
         at, frame(keys, rows).set_index("track_id").rename_axis(None).to_csv()
     ),
@@ -132,6 +133,9 @@ FORMS: dict[str, Callable[[Path, list[str], Values], Path]] = {
         at, pd.DataFrame({"File": keys, "clap": list(rows)})
     ),
     "parquet index": lambda at, keys, rows: parquet(at, frame(keys, rows).set_index("track_id")),
+    "parquet index of numbers": lambda at, keys, rows: parquet(
+        at, frame(keys, rows).rename_axis("row")
+    ),
     "parquet text index": lambda at, keys, rows: parquet(
         at, frame(keys, rows).set_index("track_id").rename_axis(None)
     ),
@@ -257,7 +261,7 @@ def test_whole_numbers_name_rows_in_typed_tables_as_in_text(tmp_path: Path) -> N
     assert load(csv(tmp_path, numbers.to_csv(index=False))).keys == expected
 
 
-@pytest.mark.parametrize("better", ["track_id", "filename", "FILE", "path"])
+@pytest.mark.parametrize("better", ["track_id", "filename", "FILE", " path "])
 def test_the_most_telling_column_of_ids_counts(tmp_path: Path, better: str) -> None:
     table = frame(KEYS, VALUES, better).assign(id=np.arange(8) * 2)
     for path in (csv(tmp_path, table.to_csv(index=False)), parquet(tmp_path, table)):
@@ -627,7 +631,7 @@ LONGER = [
         r"rock\rock.00001.wav",
         "file:///x/rock/ROCK.00001.mp3",
     ),
-    *(r"genres\rock/rock.00001", "/rock//rock.00001.wav", " rock.00001.wav "),
+    *(r"genres\rock/rock.00001", "/rock//rock.00001.wav", " rock.00001.wav ", "./rock.00001.wav"),
 ]
 
 
