@@ -261,7 +261,7 @@ def load(path: Path) -> MusiCNN:
             net.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
             net.licence = (file.metadata() or {}).get("licence", "")
     except (safetensors.SafetensorError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
+        reason = str(error).splitlines()[-1].strip()[:200]  # torch's first line says nothing
         raise InputError(f"{path}: not musicnn's weights: {reason}; delete it") from error
     return net.eval()
 
@@ -290,9 +290,16 @@ def patches(waveform: FloatArray) -> FloatArray:
 
 
 def extract(waveform: FloatArray, net: MusiCNN) -> Heard:
-    """What the tagger makes of a clip at 22,050 Hz, (samples,) float32."""
+    """What the tagger makes of a clip at 22,050 Hz, (samples,) float32.
+
+    BadAudioError where it is too loud for its power to be a float32.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):  # looked for below
+        seen = patches(waveform)
+    if not np.isfinite(seen).all():
+        raise audio.BadAudioError("too loud: its power overflows")
     with torch.inference_mode():
-        embedding, tags = net(torch.from_numpy(patches(waveform)))
+        embedding, tags = net(torch.from_numpy(seen))
     return Heard(embedding.mean(dim=0).numpy(), tags.mean(dim=0).numpy())
 
 

@@ -32,8 +32,8 @@ def read(index: bytes, data: bytes) -> dict[str, FloatArray]:
     Raises
     ------
     ValueError
-        If the index is no such table or is compressed, or an array is not float32, in another
-        shard, or not within `data`.
+        If the index is no such table, is cut off or compressed, or an array is not float32, in
+        another shard, or not within `data`.
     """
     if len(index) < FOOTER or struct.unpack("<Q", index[-8:])[0] != MAGIC:
         raise ValueError("not the index of a TensorFlow checkpoint")
@@ -77,21 +77,23 @@ def _messages(message: bytes, field: int) -> list[bytes]:
 
 
 def _block(table: bytes, offset: int, size: int) -> bytes:
-    if table[offset + size] != UNCOMPRESSED:
+    block = _part(table, offset, size + 1)
+    if block[-1] != UNCOMPRESSED:
         raise ValueError("a compressed block, which is not read")
-    return table[offset : offset + size]
+    return block[:-1]
 
 
 def _entries(block: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Keys and values of a block; a key is told by how much of the one before it shares."""
-    (restarts,) = struct.unpack("<I", block[-4:])
-    end, place, key = len(block) - 4 * (restarts + 1), 0, b""
-    while place < end:
+    (restarts,) = struct.unpack("<I", _part(block, len(block) - 4, 4))
+    block = _part(block, 0, len(block) - 4 * (restarts + 1))
+    place, key = 0, b""
+    while place < len(block):
         shared, place = _varint(block, place)
         own, place = _varint(block, place)
         length, place = _varint(block, place)
-        key = key[:shared] + block[place : place + own]
-        yield key, block[place + own : place + own + length]
+        key = _part(key, 0, shared) + _part(block, place, own)
+        yield key, _part(block, place + own, length)
         place += own + length
 
 
@@ -106,10 +108,10 @@ def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
             yield number, value
         elif kind == 2:
             size, place = _varint(message, place)
-            yield number, message[place : place + size]
+            yield number, _part(message, place, size)
             place += size
         elif kind == 5:  # 32 bits: the checksum
-            place += 4
+            place += len(_part(message, place, 4))
         else:
             raise ValueError(f"field {number} is of wire type {kind}, which is not read")
 
@@ -125,8 +127,15 @@ def _varint(message: bytes, place: int) -> tuple[int, int]:
     """A number in groups of seven bits, the lowest first, and the place after it."""
     value = shift = 0
     while True:
-        byte = message[place]
+        (byte,) = _part(message, place, 1)
         value |= (byte & 0x7F) << shift
         place, shift = place + 1, shift + 7
         if byte < 0x80:
             return value, place
+
+
+def _part(content: bytes, place: int, size: int) -> bytes:
+    """`size` bytes from `place`; ValueError where they are not there, as a slice would not say."""
+    if place < 0 or size < 0 or place + size > len(content):
+        raise ValueError(f"cut off: {size} bytes from {place} are not among {len(content)}")
+    return content[place : place + size]

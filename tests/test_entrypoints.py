@@ -195,10 +195,11 @@ def test_medium_on_its_own_lyrics(runner: CliRunner, store: Path, corpus: Path) 
         *("dataset", "algorithm", "n_samples", "n_features"),
         *("silhouette", "calinski_harabasz", "davies_bouldin", "adjusted_rand"),
     ]
-    assert len(table) == 15
+    assert len(table) == 21
     assert set(table["algorithm"]) == {"k-means", "agglomerative", "DBSCAN"}
     assert set(table["dataset"]) == {
-        *("RawFeatures_PCA", "VAE_Latents", "ConvVAE_Latents", "VAE+Lyrics", "ConvVAE+Lyrics")
+        *("RawFeatures_PCA", "VAE_Latents", "ConvVAE_Latents", "VAE+Lyrics", "ConvVAE+Lyrics"),
+        *("ContrastiveVAE_Latents", "ContrastiveEncoder_Latents"),
     }
     others = table[table["algorithm"] != "DBSCAN"]
     for metric in ("silhouette", "davies_bouldin", "calinski_harabasz", "ari", "nmi", "ami"):
@@ -227,7 +228,7 @@ def test_themes_make_oracle_rows_and_a_missing_file_the_control(
     assert (table.loc[oracle, "label_use"] == "feature").all()
     assert table.loc[oracle, "rank"].isna().all()
     assert (table.loc[~oracle, "label_use"] == "none").all()
-    assert oracle.tolist() == [False] * 9 + [True] * 6, "oracles stand below"
+    assert oracle.tolist() == [False] * 15 + [True] * 6, "oracles stand below"
     without = invoke(
         runner, "medium", "--data", str(tmp_path / "music"), *MEDIUM, "--lyrics", "none"
     )
@@ -359,6 +360,7 @@ def test_main_has_the_best_scores_and_every_table_on_it(
 HARD_ROWS = {
     *("PCA + k-means", "Direct spectral + k-means", "Autoencoder + k-means", "VAE + k-means"),
     *("BetaVAE + k-means", "ConvVAE + k-means", "CVAE + k-means", "Multimodal + k-means"),
+    *("ConvVAE, contrastive + k-means", "Contrastive encoder + k-means"),
     *("CVAE, decoder alone + k-means", "CVAE on clusters + k-means", "Multimodal+Genre + k-means"),
 }
 HARD_FILES = {
@@ -392,14 +394,14 @@ def test_hard_makes_everything_it_promises(runner: CliRunner, store: Path, corpu
     assert uses["Multimodal+Genre + k-means"] == "feature"
     oracle = table["label_use"] != "none"
     assert table.loc[oracle, "rank"].isna().all()
-    assert oracle.tolist() == [False] * 8 + [True] * 3, "oracles stand below"
+    assert oracle.tolist() == [False] * 10 + [True] * 3, "oracles stand below"
     for name in ("silhouette", "nmi", "ami", "ari", "purity", "accuracy"):
         ends = table[f"{name}_low"], table[f"{name}_high"]
         assert ((ends[0] <= table[name] + 1e-12) & (table[name] <= ends[1] + 1e-12)).all()
     text = (folder / "hard_task_comparison.md").read_text()
     assert "apart" in text or "Within noise of" in text
     every = pd.read_csv(folder / "hard_task_metrics.csv")
-    assert len(every) == 11 + 2 + 4  # the two other fusions, and agglomerative of all four
+    assert len(every) == 13 + 2 + 4  # the two other fusions, and agglomerative of all four
     audit = pd.read_csv(folder / "audit.csv").set_index("modality")
     assert audit["verdict"]["genre"] == "label"
     assert set(audit.index) == {"mfcc", "mel", "lyrics", "genre"}
@@ -426,7 +428,7 @@ def test_hard_makes_everything_it_promises(runner: CliRunner, store: Path, corpu
     assert betas["vae"] == betas["cvae"] == betas["conv_vae"] == "1.0", "beta is the BetaVAE's"
 
     second = invoke(runner, "hard", "--data", str(corpus), *MEDIUM, *beta)
-    assert "hard: 37 stages, 37 reused" in second.output
+    assert "hard: 41 stages, 41 reused" in second.output
 
 
 def test_hard_without_genres_leaves_out_what_needs_them(
@@ -470,7 +472,7 @@ def test_on_noise_label_free_rows_score_nothing_and_the_genre_itself_everything(
     table = pd.read_csv(artifacts_of("hard") / "hard_task_metrics.csv")
     assert (table["n_samples"] == 600).all()
     free = table["label_use"] == "none"
-    assert free.sum() == 13
+    assert free.sum() == 15
     assert (table.loc[free, "ami"].abs() < 0.03).all()
     assert (table.loc[free, "nmi"] - table.loc[free, "nmi_chance"]).abs().max() < 0.03
     assert table.loc[free, "rank"].notna().all()

@@ -182,6 +182,7 @@ def test_the_chart_keeps_oracles_below_the_line() -> None:
             "ami_low": [0.2, np.nan],
             "ami_high": [0.4, np.nan],
             "label_use": ["none", "feature"],
+            "origin": ["scratch", "pretrained"],
             "n_samples": [100, 100],
             "seeds": [5, 5],
             "rank": pd.array([1, pd.NA], dtype="Int64"),
