@@ -111,7 +111,7 @@ class Options:
 
 # Dense models are small, so they may train until nothing moves. The ConvVAE costs 0.2 s of a core
 # for an epoch of 100 tracks; after 60 epochs its clusters hardly change. With a contrastive term an
-# epoch costs twice that, and without a decoder as much as the ConvVAE's: 40 and 80 cost the same.
+# epoch costs twice that, and without a decoder as much as the ConvVAE's.
 DENSE: dict[str, Any] = {
     "latent_dim": 16,
     "epochs": 500,
@@ -129,8 +129,8 @@ CONVOLUTIONAL: dict[str, Any] = {
 }
 DEFAULTS: dict[str, dict[str, Any]] = {
     "conv_vae": CONVOLUTIONAL | {"contrast": 0.0},
-    "contrastive_vae": CONVOLUTIONAL | {"epochs": 40, "contrast": 300.0},
-    "contrastive": CONVOLUTIONAL | {"epochs": 80, "patience": 30, "contrast": 1.0},
+    "contrastive_vae": CONVOLUTIONAL | {"patience": 30, "contrast": 300.0},
+    "contrastive": CONVOLUTIONAL | {"patience": 30, "contrast": 1.0},
     "betavae": {"beta": 4.0},
 }
 
@@ -317,13 +317,12 @@ _KINDS: dict[str, tuple[Any, str]] = {
     "betas": (_Floats(), "The weights of the KL term to try."),
     "epochs": (
         _AutoInt(1),
-        "Passes over the tracks, at most; 'auto': 500, ConvVAE 60, contrastive 40, its encoder "
-        "alone 80.",
+        "Passes over the tracks, at most; 'auto': 500, with convolutions 60.",
     ),
     "patience": (
         _AutoInt(1),
         "Epochs without a lower validation loss before stopping; 'auto': 50, ConvVAE 20, "
-        "contrastive encoder 30.",
+        "contrastive 30.",
     ),
     "batch_size": (_AutoInt(1), "Tracks in a training step; 'auto': 32, with convolutions 16."),
     "lr": (

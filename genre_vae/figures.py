@@ -381,8 +381,8 @@ def reconstructions(blocks: Sequence[Reconstructed], *, title: str) -> Figure:
 
 
 def comparison_chart(frame: pd.DataFrame, *, metric: str, title: str) -> Figure:
-    """A table's rows as points with their intervals, those from scratch in another colour than those
-    with a pretrained part, oracle rows below a line.
+    """A table's rows as points with their intervals, oracle rows below a line. Those with a
+    pretrained part have another colour than those from scratch.
 
     Parameters
     ----------
