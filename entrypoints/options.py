@@ -246,7 +246,10 @@ _KINDS: dict[str, tuple[Any, str]] = {
     ),
     "model": (click.Choice(MODEL_NAMES), "What makes the embedding."),
     "level": (click.Choice(LEVELS), "Whose table or figures."),
-    "algorithm": (click.Choice(["k-means", "agglomerative", "DBSCAN"]), "The clusterer."),
+    "algorithm": (
+        click.Choice(["k-means", "agglomerative", "DBSCAN", "spectral"]),
+        "The clusterer.",
+    ),
     "n_clusters": (_AutoInt(2), "Number of clusters; 'auto': as many as there are genres."),
     "eps": (_AutoFloat(_ABOVE_ZERO), "DBSCAN's radius; 'auto': the knee of the k-distance curve."),
     "lyrics": (

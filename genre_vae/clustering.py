@@ -9,10 +9,11 @@ import numpy.typing as npt
 
 from genre_vae.records import InputError, IntArray
 
-ALGORITHMS = ("k-means", "agglomerative", "DBSCAN")
+ALGORITHMS = ("k-means", "agglomerative", "DBSCAN", "spectral")
 MIN_SAMPLES = 5  # of DBSCAN: neighbours, itself included, that make a core point
 MAX_CHOSEN = 20
 N_INIT = 10  # restarts of k-means, the best of which is kept
+N_NEIGHBORS = 10  # of a row, itself included, that the spectral graph joins it to: as scikit-learn
 
 
 def cluster(
@@ -29,12 +30,14 @@ def cluster(
     ----------
     values : (n, d)
     algorithm
-        ``k-means``; ``agglomerative`` with Ward's criterion; or ``DBSCAN`` (Ester et al., 1996)
-        with `MIN_SAMPLES`, which finds the number of clusters by itself, maybe one or none.
+        ``k-means``; ``agglomerative`` with Ward's criterion; ``DBSCAN`` (Ester et al., 1996) with
+        `MIN_SAMPLES`, which finds the number of clusters by itself, maybe one or none; or
+        ``spectral`` (von Luxburg, 2007): k-means on the eigenvectors of the graph of nearest
+        neighbours, which follows a cluster of any shape.
     n_clusters
         Fewer than n; DBSCAN does not look at it.
     seed
-        Of k-means' random starts: the others have none.
+        Of k-means' random starts, in the spectral one as well: the others have none.
     eps
         DBSCAN's radius; None takes `knee_eps`.
 
@@ -48,7 +51,7 @@ def cluster(
     InputError
         For as many clusters as rows, fewer than two clusters, or an unknown algorithm.
     """
-    from sklearn.cluster import DBSCAN, AgglomerativeClustering, KMeans
+    from sklearn.cluster import DBSCAN, AgglomerativeClustering, KMeans, SpectralClustering
     from sklearn.exceptions import ConvergenceWarning
     from threadpoolctl import threadpool_limits
 
@@ -64,11 +67,20 @@ def cluster(
         clusterer = KMeans(n_clusters, n_init=N_INIT, tol=0, random_state=seed)
     elif algorithm == "agglomerative":
         clusterer = AgglomerativeClustering(n_clusters, linkage="ward")
+    elif algorithm == "spectral":
+        clusterer = SpectralClustering(
+            n_clusters,
+            affinity="nearest_neighbors",
+            n_neighbors=min(N_NEIGHBORS, len(values)),
+            random_state=seed,
+        )
     else:
         clusterer = DBSCAN(eps=knee_eps(values) if eps is None else eps, min_samples=MIN_SAMPLES)
     with threadpool_limits(1), warnings.catch_warnings():  # bit-identical, and faster when small
         # Equal rows can leave fewer clusters than were asked for; their number is told with them.
         warnings.filterwarnings("ignore", "Number of distinct clusters", ConvergenceWarning)
+        # Then its parts are clusters, which is as it should be.
+        warnings.filterwarnings("ignore", "Graph is not fully connected", UserWarning)
         return renumbered(clusterer.fit_predict(values))
 
 

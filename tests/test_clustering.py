@@ -121,3 +121,40 @@ def test_a_k_means_cluster_is_the_one_with_the_nearest_mean(seed: int) -> None:
     again, distances = nearest(values, means)
     np.testing.assert_array_equal(again, found)
     np.testing.assert_allclose(distances, np.linalg.norm(values - means[found], axis=1), rtol=1e-5)
+
+
+def spectral(values: np.ndarray, n_clusters: int, seed: int = 0) -> np.ndarray:
+    return cluster(values, algorithm="spectral", n_clusters=n_clusters, seed=seed)
+
+
+def test_spectral_clustering_follows_rings_which_k_means_cannot() -> None:
+    angle = np.linspace(0, 2 * np.pi, 120, endpoint=False)
+    ring = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    values = np.concatenate([ring, 4 * ring])
+    values += 0.05 * np.random.default_rng(0).normal(size=values.shape)
+    which = np.repeat([0, 1], 120)
+    assert adjusted_rand_score(which, spectral(values, 2)) == 1
+    assert adjusted_rand_score(which, kmeans(values, 2)) < 0.1
+
+
+def test_spectral_clusters_heed_neither_order_nor_scale_nor_rotation() -> None:
+    features = blobs(80, groups=5, spread=0.6)
+    values = features.values.astype(np.float64)
+    found = spectral(values, 5)
+    assert adjusted_rand_score(features.labels, found) > 0.9
+    order = np.random.default_rng(0).permutation(80)
+    turned = 10 * values @ np.linalg.qr(np.random.default_rng(1).normal(size=(6, 6)))[0]
+    assert adjusted_rand_score(found[order], spectral(values[order], 5)) == 1
+    assert adjusted_rand_score(found, spectral(turned, 5)) == 1
+    np.testing.assert_array_equal(found, spectral(values, 5))
+
+
+@pytest.mark.parametrize(
+    ("n", "n_clusters"), [(3, 2), (5, 4), (8, 3), (12, 10), (12, 11), (30, 29)]
+)
+def test_spectral_clustering_of_few_tracks_is_an_answer(n: int, n_clusters: int) -> None:
+    found = spectral(np.random.default_rng(0).normal(size=(n, 4)), n_clusters)
+    assert found.shape == (n,)
+    assert set(found.tolist()) == set(range(found.max() + 1))
+    equal = spectral(np.repeat(np.eye(3), n, axis=0), 2)
+    assert equal.shape == (3 * n,)

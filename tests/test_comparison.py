@@ -108,7 +108,7 @@ def test_medium_names_its_rows_as_the_seed_did() -> None:
     ]
     frame = comparison.table(rows, level="medium")
     assert frame.columns[:8].tolist() == list(comparison.SEED_COLUMNS["medium"])
-    assert len(frame) == 21
+    assert len(frame) == 28
     assert set(frame["dataset"]) == set(comparison.MODELS["medium"].values())
     assert (frame["adjusted_rand"] == frame["ari"]).all()
     assert (frame["n_features"] == 16).all()

@@ -195,8 +195,8 @@ def test_medium_on_its_own_lyrics(runner: CliRunner, store: Path, corpus: Path) 
         *("dataset", "algorithm", "n_samples", "n_features"),
         *("silhouette", "calinski_harabasz", "davies_bouldin", "adjusted_rand"),
     ]
-    assert len(table) == 21
-    assert set(table["algorithm"]) == {"k-means", "agglomerative", "DBSCAN"}
+    assert len(table) == 28
+    assert set(table["algorithm"]) == {"k-means", "agglomerative", "DBSCAN", "spectral"}
     assert set(table["dataset"]) == {
         *("RawFeatures_PCA", "VAE_Latents", "ConvVAE_Latents", "VAE+Lyrics", "ConvVAE+Lyrics"),
         *("ContrastiveVAE_Latents", "ContrastiveEncoder_Latents"),
@@ -228,7 +228,7 @@ def test_themes_make_oracle_rows_and_a_missing_file_the_control(
     assert (table.loc[oracle, "label_use"] == "feature").all()
     assert table.loc[oracle, "rank"].isna().all()
     assert (table.loc[~oracle, "label_use"] == "none").all()
-    assert oracle.tolist() == [False] * 15 + [True] * 6, "oracles stand below"
+    assert oracle.tolist() == [False] * 20 + [True] * 8, "oracles stand below"
     without = invoke(
         runner, "medium", "--data", str(tmp_path / "music"), *MEDIUM, "--lyrics", "none"
     )
