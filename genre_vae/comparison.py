@@ -383,7 +383,7 @@ def markdown(frame: pd.DataFrame) -> str:
         **({"noise": "noise"} if frame["noise"].gt(0).any() else {}),
         "seeds": "seeds",
         **({"input": "input"} if frame["input"].nunique() > 1 else {}),
-        **({"origin": "origin", "rank_in_origin": "rank there"} if both else {}),
+        **({"origin": "origin", "rank_in_origin": "rank in origin"} if both else {}),
         "label_use": "label use",
         **({"run_id": "run"} if frame["method"].duplicated().any() else {}),
     }

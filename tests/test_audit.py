@@ -413,7 +413,9 @@ def test_p_values_of_nothing_are_uniform(monkeypatch: pytest.MonkeyPatch) -> Non
         assert np.abs((p <= threshold).mean(axis=0) - threshold).max() < error
 
 
-@pytest.mark.parametrize(("per_genre", "seconds"), [(20, 0.5), (100, 3.0)])
+@pytest.mark.parametrize(
+    ("per_genre", "seconds"), [(20, 0.5), pytest.param(100, 3.0, marks=pytest.mark.slow)]
+)
 def test_it_is_quick(per_genre: int, seconds: float) -> None:
     audio = World(per_genre=per_genre).audio
     spent = []
