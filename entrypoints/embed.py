@@ -10,6 +10,7 @@ from entrypoints.options import DATA, INPUT, Options, entry_point
 from genre_vae.records import Assignment, FeatureSet, InputError, LabelUse
 
 if TYPE_CHECKING:
+    from genre_vae.audit import Audit
     from genre_vae.tracking import Recorder, StageRun, Tracker
 
 MUSICNN = (
@@ -69,17 +70,18 @@ def _musicnn(tracker: Tracker, options: Options, audio: StageRun) -> StageRun:
         )
         embeddings.save(record.folder, "musicnn")
         tags.save(record.folder, "musicnn_tags")
-        verdict = _audit(record, audio, embeddings, options.seed)
+        judged = _audited(record, audio, embeddings)
         record.metrics({"tracks": len(embeddings), "dimensions": embeddings.values.shape[1]})
         record.note = (
-            f"{len(embeddings)} tracks, {embeddings.values.shape[1]} dimensions\n{verdict}"
+            f"{len(embeddings)} tracks, {embeddings.values.shape[1]} dimensions\n"
+            f"audit: {judged.verdict}, {judged.reason}"
         )
 
     return tracker.stage(
         "embed",
         title=f"musicnn of {audio.dataset.name}",
         dataset=audio.dataset,
-        config={"input": "musicnn", "weights": musicnn.SHA256, "seed": options.seed},
+        config={"input": "musicnn", "weights": musicnn.SHA256},
         inputs=[audio],
         tags={
             "output": "musicnn",
@@ -135,18 +137,19 @@ def _file(tracker: Tracker, options: Options, audio: StageRun) -> StageRun:
         mfcc = FeatureSet.load(audio.folder, "mfcc")
         found, unmatched, report = vectors.match(given, mfcc, label_use=stated)
         unmatched.to_csv(record.folder / "unmatched.csv", index=False)
-        verdict = _audit(record, audio, found, options.seed)
-        judged = verdict.split(": ")[1].split(",")[0]
-        use = max(stated, LabelUse.FEATURE if judged in ("label", "order") else LabelUse.NONE)
+        judged = _audited(record, audio, found)
+        leaks = judged.verdict in ("label", "order")
+        use = max(stated, LabelUse.FEATURE if leaks else LabelUse.NONE)
         # nobody here can show that they are not
         replace(found, name=path.name, label_use=use, pretrained=True).save(
             record.folder, "vectors"
         )
-        about = f"as stated, {options.input_about}, label use {stated}; audit: {judged}"
-        record.tags({"label_use": use, "provenance": f"{path.name}: {about}"})
+        about = f"{' '.join(options.input_about.split())}, label use {stated}, as stated"
+        provenance = f"{path.name}: {about}; audit: {judged.verdict}"
+        record.tags({"label_use": use, "provenance": provenance})
         record.metrics({"tracks": len(found), "dimensions": found.values.shape[1]})
         record.metrics({"unmatched": len(unmatched)})
-        record.note = "\n".join([*report, verdict])
+        record.note = "\n".join([*report, f"audit: {judged.verdict}, {judged.reason}"])
 
     return tracker.stage(
         "embed",
@@ -157,7 +160,6 @@ def _file(tracker: Tracker, options: Options, audio: StageRun) -> StageRun:
             "digest": digest.hexdigest(),
             "input_about": options.input_about,
             "input_label_use": options.input_label_use,
-            "seed": options.seed,
         },
         inputs=[audio],
         tags={"output": "vectors", "reads": path.name},
@@ -180,22 +182,22 @@ def _check_stated(options: Options) -> None:
         )
 
 
-def _audit(record: Recorder, audio: StageRun, vectors: FeatureSet, seed: int) -> str:
-    """Write what an audit finds of vectors, ``audit.csv``, and say it in a line."""
+def _audited(record: Recorder, audio: StageRun, vectors: FeatureSet) -> Audit:
+    """What an audit finds of vectors; ``audit.csv`` has it too."""
     from dataclasses import asdict
 
     import pandas as pd
 
     from genre_vae import audit
 
-    found = audit.audit(vectors, reference(audio), seed=seed)
+    found = audit.audit(vectors, reference(audio), seed=0)
     table = pd.DataFrame([{"modality": "input", **asdict(found)}])
     table.to_csv(record.folder / "audit.csv", index=False)
     record.tags({"verdict/input": found.verdict})
-    return f"audit: {found.verdict}, {found.reason}"
+    return found
 
 
-@entry_point(*DATA, *INPUT, "seed", "workers")
+@entry_point(*DATA, *INPUT, "workers")
 def main(tracker: Tracker, options: Options) -> None:
     """Vectors of every track: a pretrained tagger's, or those of a file, joined by id and audited.
 

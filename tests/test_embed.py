@@ -57,7 +57,9 @@ def test_every_method_of_hard_runs_on_a_file(
     }
     assert (on_file["n_samples"] == 18).all()
     assert (on_file["origin"] == "pretrained").all()
-    assert on_file["provenance"].str.contains("a test's own vectors, label use none").all()
+    assert (
+        on_file["provenance"].str.contains("a test's own vectors, label use none, as stated").all()
+    )
     on_mel = table.drop(on_file.index)
     assert set(on_mel["input"]) == {"mel"}
     assert (on_mel["origin"] == "scratch").all()
