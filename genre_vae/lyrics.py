@@ -383,7 +383,8 @@ def embed(
                 values[same & ~present] = values[same & present].mean(axis=0)
     source = lyrics.name if lyrics.name in GENERATED else "lyrics"
     name = f"{source}({Path(model).name})"
-    embedded = FeatureSet(name, lyrics.ids, values, lyrics.labels, use)
+    pretrained = model != "tfidf"
+    embedded = FeatureSet(name, lyrics.ids, values, lyrics.labels, use, pretrained)
     return embedded.select(lyrics.ids[present]) if missing == "drop" else embedded
 
 

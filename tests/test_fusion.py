@@ -110,3 +110,14 @@ def test_one_hot_is_the_genre_and_says_so() -> None:
     assert genre.values[0].tolist() == [0, 0, 0]
     assert (genre.values[1:].sum(axis=1) == 1).all()
     assert weighted([AUDIO, genre], [1, 1]).label_use is LabelUse.FEATURE
+
+
+@pytest.mark.parametrize("pretrained", [(False, False), (True, False), (False, True)])
+def test_one_pretrained_modality_makes_the_fusion_so(pretrained: tuple[bool, bool]) -> None:
+    sets = [replace(one, pretrained=p) for one, p in zip((AUDIO, TEXT), pretrained, strict=True)]
+    for fused in (
+        concatenate(sets),
+        weighted(sets, [1, 1]),
+        late(sets, [1, 1], n_clusters=3, seed=0),
+    ):
+        assert fused.pretrained == any(pretrained)

@@ -335,3 +335,12 @@ def test_a_folder_that_holds_no_model_is_told_in_one_line(tmp_path: Path) -> Non
     with pytest.raises(InputError, match="cannot be loaded") as error:
         embed(with_gaps(), model=str(tmp_path))
     assert "\n" not in str(error.value)
+
+
+def test_words_seen_by_a_sentence_model_are_pretrained(monkeypatch: pytest.MonkeyPatch) -> None:
+    def vectors(texts: list[str], model: str) -> np.ndarray:
+        return np.random.default_rng(0).normal(size=(len(texts), 8))
+
+    monkeypatch.setattr("genre_vae.lyrics._sentence_vectors", vectors)
+    assert embed(with_gaps(), dim=3, model="some-model").pretrained
+    assert not embed(with_gaps(), dim=3).pretrained

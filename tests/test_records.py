@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -113,3 +114,10 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None
         write_half()
     np.testing.assert_array_equal(np.load(path), np.arange(3))
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("pretrained", [True, False])
+def test_what_was_pretrained_stays_so(tmp_path: Path, pretrained: bool) -> None:
+    features = replace(blobs(4, groups=2), pretrained=pretrained)
+    features.derive("y", features.values).select(features.ids[:2]).save(tmp_path, "y")
+    assert FeatureSet.load(tmp_path, "y").pretrained == pretrained
