@@ -119,5 +119,5 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None
 @pytest.mark.parametrize("pretrained", [True, False])
 def test_what_was_pretrained_stays_so(tmp_path: Path, pretrained: bool) -> None:
     features = replace(blobs(4, groups=2), pretrained=pretrained)
-    features.derive("y", features.values).select(features.ids[:2]).save(tmp_path, "y")
-    assert FeatureSet.load(tmp_path, "y").pretrained == pretrained
+    features.derive("y", features.values).select(features.ids[:2]).save(tmp_path, "Z")
+    assert FeatureSet.load(tmp_path, "Z").pretrained == pretrained
