@@ -133,7 +133,8 @@ def test_a_stated_label_use_is_kept(
     stated = ("--input_about", "fine-tuned on these genres", "--input_label_use", "train")
     given = ("--data", str(corpus), "--input", str(tmp_path / "theirs.npz"), *stated)
     assert invoke(runner, "cluster", *given, "--model", "pca", *QUICK).exit_code == 0
-    assert run_of("cluster").data.tags["label_use"] == "train"
+    for stage in ("embed", "train", "cluster"):
+        assert run_of(stage).data.tags["label_use"] == "train"
     refused = invoke(
         runner, "register", "--data", str(corpus), "--run", run_of("cluster").info.run_id
     )
