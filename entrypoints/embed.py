@@ -170,6 +170,10 @@ def _file(tracker: Tracker, options: Options, audio: StageRun) -> StageRun:
 def _check_stated(options: Options) -> None:
     if not options.input.strip():
         raise InputError("input is empty: name a file of vectors, 'musicnn' or 'audio'")
+    path = options.path(options.input)
+    if not path.is_file():
+        what = "a folder, not a file" if path.is_dir() else "no such file"
+        raise InputError(f"input {path}: {what}; give a file of vectors, 'musicnn' or 'audio'")
     unstated = {
         "input_about": not options.input_about.strip(),
         "input_label_use": options.input_label_use == "unstated",

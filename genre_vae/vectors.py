@@ -26,6 +26,7 @@ from genre_vae.catalog import plain, spellings
 from genre_vae.records import FeatureSet, FloatArray, InputError, LabelUse
 
 ID_COLUMNS = ("track_id", "filename", "file", "path", "id")
+LABEL_COLUMNS = ("genre", "label", "labels", "class", "target")  # no dimensions of a vector
 FEWEST = 4  # tracks with vectors: with fewer there is nothing to cluster
 _NAMELESS = re.compile(r"(Unnamed: \d+|__index_level_\d+__)?")  # how pandas writes row numbers
 _GAPS = frozenset({"", "na", "n/a", "<na>", "null", "none"})  # how programs write "no number"
@@ -72,7 +73,8 @@ def load(path: Path) -> Vectors:
 
         ``.csv``: UTF-8, with a header. Ids are in the first of the columns `ID_COLUMNS` that is
         there, in any case, else in the first column. The others are numbers; an empty cell, NA or
-        NaN is none. Row numbers that pandas wrote beside the ids are left out.
+        NaN is none. Row numbers that pandas wrote beside the ids are left out; a column of
+        `LABEL_COLUMNS` is refused.
 
         ``.parquet``: the same. The ids may also be the index, and the vectors one column of lists.
 
@@ -221,6 +223,14 @@ def _id_column(names: Sequence[str]) -> int | None:
     return next((lower.index(name) for name in ID_COLUMNS if name in lower), None)
 
 
+def _refuse_labels(names: Sequence[str]) -> None:
+    """A genre written as a number would pass for a dimension, and among others the audit would not
+    see it."""
+    labels = [name for name in names if name.lower() in LABEL_COLUMNS]
+    if labels:
+        raise InputError(f"column {_shown(labels[0])} is a label, no part of a vector; take it out")
+
+
 def _without_row_numbers(
     names: Sequence[str], values: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
@@ -244,6 +254,7 @@ def _csv(path: Path) -> _Read:
             proper = _id_column(names)
             at = proper or 0
             others = names[:at] + names[at + 1 :]
+            _refuse_labels(others)
             for line in lines:
                 if len(line) != len(names):  # pandas would shift a longer one and fill a shorter
                     raise InputError(
@@ -301,6 +312,7 @@ def _parquet(path: Path) -> _Read:
     keys = [_key(value) for value in ids]
     rest = [column for column in range(len(names)) if column != at]
     columns = [(names[column], frame.iloc[:, column]) for column in rest]
+    _refuse_labels([name for name, _ in columns])
     if len(columns) == 1 and isinstance(columns[0][1].iloc[0], np.ndarray):
         return keys, _lists(*columns[0])
     for name, column in columns:

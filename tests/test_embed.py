@@ -150,6 +150,8 @@ def test_a_stated_label_use_is_kept(
         (["--input", "v.npz", "--input_label_use", "none"], "state input_about,"),
         (["--input", ""], "input is empty"),
         (["--input", "nowhere.npz", *STATED], "no such file"),
+        (["--input", "musicn"], "no such file; give a file of vectors, 'musicnn' or 'audio'"),
+        (["--input", ".", *STATED], "a folder, not a file"),
         (["--input", "v.npz", *STATED, "--input_label_use", "some"], "'--input_label_use'"),
         (["--input", "musicnn", "--musicnn_wheel", "nowhere.whl"], "musicnn wheel"),
         (["--temperature", "0", "--model", "contrastive"], "'--temperature'"),
@@ -158,8 +160,16 @@ def test_a_stated_label_use_is_kept(
     ],
 )
 def test_a_wrong_input_gets_one_line(
-    runner: CliRunner, store: Path, corpus: Path, arguments: list[str], said: str
+    runner: CliRunner,
+    store: Path,
+    corpus: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    said: str,
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    vectors_file(corpus, tmp_path / "v.npz")
     result = invoke(runner, "train", "--data", str(corpus), *QUICK, *arguments)
     assert result.exit_code == 2, result.output
     errors = [line for line in result.output.splitlines() if line.startswith("Error: ")]

@@ -469,8 +469,8 @@ BAD: dict[str, tuple[Callable[[Path], Path], str]] = {
     "csv no numbers": (_bytes("a.csv", b"id\na\nb\n"), "no numbers beside the ids"),
     "csv only row numbers": (_bytes("a.csv", b",id\n0,a\n1,b\n"), "no numbers beside the ids"),
     "csv text column": (
-        _bytes("a.csv", b"id,x,genre\na,1,rock\n"),
-        "column 'genre' holds 'rock', which is no number; ids are read from column 'id'",
+        _bytes("a.csv", b"id,x,mood\na,1,rock\n"),
+        "column 'mood' holds 'rock', which is no number; ids are read from column 'id'",
     ),
     "csv bool": (_bytes("a.csv", b"id,x,y\na,1,True\n"), "column 'y' holds 'True'"),
     "csv complex": (_bytes("a.csv", b"id,x,y\na,1,1+2j\n"), "column 'y' holds '1+2j'"),
@@ -489,8 +489,8 @@ BAD: dict[str, tuple[Callable[[Path], Path], str]] = {
     "parquet no columns": (_table({}, index=range(8)), "no columns"),
     "parquet no numbers": (_table({"id": KEYS}), "no numbers beside the ids"),
     "parquet text column": (
-        _table({"id": KEYS, "x": range(8), "genre": "rock"}),
-        "column 'genre' holds 'rock', which is no number",
+        _table({"id": KEYS, "x": range(8), "mood": "rock"}),
+        "column 'mood' holds 'rock', which is no number",
     ),
     "parquet digits as text": (_table({"id": KEYS, "x": "1"}), "column 'x' holds '1', which is no"),
     "parquet bool": (_table({"id": KEYS, "x": True}), "column 'x' holds 'True'"),
@@ -830,3 +830,18 @@ def test_equal_vectors_are_an_error_and_constant_dimensions_are_not() -> None:
     rows[5, 1] = 3
     features, _, _ = match(vectors([*KEYS, "other"], rows), TRACKS)
     np.testing.assert_array_equal(features.values, rows[:8])
+
+
+@pytest.mark.parametrize("name", ["label", "Genre", "class"])
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_a_genre_written_as_a_number_is_no_dimension(
+    tmp_path: Path, suffix: str, name: str
+) -> None:
+    frame = pd.DataFrame({"track_id": ["a", "b"], "x": [0.5, 1.5], name: [0, 1]})
+    path = tmp_path / f"v{suffix}"
+    if suffix == ".csv":
+        frame.to_csv(path, index=False)
+    else:
+        frame.to_parquet(path)
+    with pytest.raises(InputError, match=f"column '{name}' is a label"):
+        load(path)
