@@ -19,9 +19,9 @@ import numpy as np
 import numpy.typing as npt
 from tabulate import tabulate
 
-from genre_vae import lyrics
-from genre_vae.audit import audit, permute_within_genre
-from genre_vae.lyrics import Lyrics, embed
+from genre_vae.collection import lyrics
+from genre_vae.collection.lyrics import Lyrics, embed
+from genre_vae.evaluation.audit import audit, permute_within_genre
 from genre_vae.records import FeatureSet, IntArray, StrArray
 
 SIZES = (60, 100, 200, 500)

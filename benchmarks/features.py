@@ -17,8 +17,9 @@ import librosa
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from genre_vae import audio, features
-from genre_vae.catalog import scan
+from genre_vae.collection import audio
+from genre_vae.collection.catalog import scan
+from genre_vae.features import spectral as features
 
 
 def naive(path: str) -> None:

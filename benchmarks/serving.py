@@ -21,8 +21,9 @@ import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from genre_vae import audio, features
-from genre_vae.catalog import audio_files
+from genre_vae.collection import audio
+from genre_vae.collection.catalog import audio_files
+from genre_vae.features import spectral as features
 
 CLIENTS = 4
 READY_WITHIN = 120.0  # s

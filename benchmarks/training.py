@@ -16,7 +16,10 @@ import numpy as np
 import torch
 
 from entrypoints.options import Options
-from genre_vae import audio, catalog, features, musicnn, training
+from genre_vae.collection import audio, catalog
+from genre_vae.features import musicnn
+from genre_vae.features import spectral as features
+from genre_vae.models import training
 from genre_vae.records import FeatureSet
 
 ROUNDS = 5

@@ -27,10 +27,10 @@ def audit(tracker: Tracker, options: Options, given: Inputs, words: StageRun | N
 
         import pandas as pd
 
-        from genre_vae import audit as rule
-        from genre_vae import comparison
-        from genre_vae.features import mean_spectrum
-        from genre_vae.fusion import one_hot
+        from genre_vae.evaluation import audit as rule
+        from genre_vae.evaluation import comparison
+        from genre_vae.features.fusion import one_hot
+        from genre_vae.features.spectral import mean_spectrum
 
         mfcc = reference(source)
         mel = mean_spectrum(FeatureSet.load(source.folder, "mel", mmap=True))

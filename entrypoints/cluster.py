@@ -60,7 +60,8 @@ def cluster(
         import numpy as np
         import pandas as pd
 
-        from genre_vae import clustering, metrics
+        from genre_vae import clustering
+        from genre_vae.evaluation import metrics
 
         embeddings = members(embedding)
         n_clusters = how_many(options.n_clusters, embeddings[0], options.seed)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from entrypoints.cluster import assignment_of
 from entrypoints.features import catalog_of
 from entrypoints.options import DATA, Options, entry_point
-from genre_vae import comparison
-from genre_vae.catalog import Catalog
+from genre_vae.collection.catalog import Catalog
+from genre_vae.evaluation import comparison
 from genre_vae.records import InputError
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def compare(
             text += f"\n{comparison.statement(comparison.differences(ordered))}\n"
         (record.folder / f"{files(level)}.md").write_text(text, "utf-8")
         if level == "hard":
-            from genre_vae import figures
+            from genre_vae.report import figures
 
             chart = figures.comparison_chart(
                 frame,

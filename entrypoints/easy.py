@@ -10,7 +10,7 @@ from entrypoints.embed import inputs
 from entrypoints.options import DATA, INPUT, SEEDS, TRAINING, Options, entry_point
 from entrypoints.train import check_count, train
 from entrypoints.visualize import figures
-from genre_vae.comparison import ALGORITHMS
+from genre_vae.evaluation.comparison import ALGORITHMS
 
 if TYPE_CHECKING:
     from genre_vae.tracking import Outcome, StageRun, Tracker

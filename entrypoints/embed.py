@@ -10,7 +10,7 @@ from entrypoints.options import DATA, INPUT, Options, entry_point
 from genre_vae.records import Assignment, FeatureSet, InputError, LabelUse
 
 if TYPE_CHECKING:
-    from genre_vae.audit import Audit
+    from genre_vae.evaluation.audit import Audit
     from genre_vae.tracking import Recorder, StageRun, Tracker
 
 MUSICNN = (
@@ -50,7 +50,7 @@ def inputs(tracker: Tracker, options: Options) -> Inputs:
 
 def _musicnn(tracker: Tracker, options: Options, audio: StageRun) -> StageRun:
     """The tagger's embedding of every track, as a stage: ``musicnn.npy``, ``musicnn_tags.npy``."""
-    from genre_vae import musicnn
+    from genre_vae.features import musicnn
 
     weights = musicnn_weights(tracker, options)
 
@@ -97,7 +97,7 @@ def musicnn_weights(tracker: Tracker, options: Options) -> Path:
     """The tagger's weights in the cache, fetched once; whoever asks at the same time waits."""
     from filelock import FileLock
 
-    from genre_vae import musicnn
+    from genre_vae.features import musicnn
 
     weights = tracker.root / ".cache" / f"musicnn-{musicnn.SHA256[:8]}.safetensors"
     wheel = None if options.musicnn_wheel == "auto" else options.path(options.musicnn_wheel)
@@ -109,7 +109,7 @@ def musicnn_weights(tracker: Tracker, options: Options) -> Path:
 
 def words_of(vectors: StageRun, assignment: Assignment) -> list[list[str]]:
     """The first member's clusters in the words of the tagger's stage."""
-    from genre_vae import musicnn
+    from genre_vae.features import musicnn
 
     tags = FeatureSet.load(vectors.folder, "musicnn_tags").select(assignment.ids)
     return musicnn.words(tags.values, assignment.clusters[0])
@@ -123,7 +123,7 @@ def _file(tracker: Tracker, options: Options, audio: StageRun) -> StageRun:
     """
     import hashlib
 
-    from genre_vae import vectors
+    from genre_vae.features import vectors
 
     path = options.path(options.input)
     given = vectors.load(path)
@@ -192,7 +192,7 @@ def _audited(record: Recorder, audio: StageRun, vectors: FeatureSet) -> Audit:
 
     import pandas as pd
 
-    from genre_vae import audit
+    from genre_vae.evaluation import audit
 
     found = audit.audit(vectors, reference(audio), seed=0)
     table = pd.DataFrame([{"modality": "input", **asdict(found)}])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from entrypoints.cluster import assignment_of
 from entrypoints.features import features
 from entrypoints.options import DATA, Options, entry_point
-from genre_vae import comparison
+from genre_vae.evaluation import comparison
 from genre_vae.records import InputError
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from entrypoints.options import DATA, Options, entry_point
-from genre_vae.catalog import Catalog, scan
+from genre_vae.collection.catalog import Catalog, scan
 from genre_vae.records import FeatureSet, InputError, LabelUse, known_genres
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ def features(tracker: Tracker, options: Options) -> StageRun:
     def compute(record: Recorder) -> None:
         from tqdm import tqdm
 
-        from genre_vae import faults
-        from genre_vae.features import extract_catalog
+        from genre_vae.collection import faults
+        from genre_vae.features.spectral import extract_catalog
         from genre_vae.scaling import Scaler
 
         mfcc, mel, skipped = extract_catalog(
@@ -107,7 +107,7 @@ def catalog_of(options: Options, root: Path) -> Catalog:
     catalog = scan(data_folder(options, root))
     if options.faults == "keep":
         return catalog
-    from genre_vae.faults import without_listed
+    from genre_vae.collection.faults import without_listed
 
     kept = without_listed(catalog)
     dropped = len(catalog.tracks) - len(kept.tracks)
@@ -118,7 +118,7 @@ def catalog_of(options: Options, root: Path) -> Catalog:
 def data_folder(options: Options, root: Path) -> Path:
     """The folder that ``--data`` means; the demo corpus is written where it is not yet there."""
     if options.data in ("auto", "demo"):
-        from genre_vae import demo
+        from genre_vae.collection import demo
 
         gtzan = root / "data" / "gtzan"
         if options.data == "auto" and gtzan.is_dir():

@@ -18,7 +18,7 @@ from entrypoints.options import CONV, DATA, INPUT, LYRICS, SEEDS, TRAINING, Opti
 from entrypoints.register import register
 from entrypoints.train import check_count, train
 from entrypoints.visualize import draw
-from genre_vae.comparison import best, table
+from genre_vae.evaluation.comparison import best, table
 
 if TYPE_CHECKING:
     from genre_vae.tracking import Outcome, StageRun, Tracker

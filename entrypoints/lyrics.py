@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from entrypoints.features import features
 from entrypoints.options import DATA, LYRICS, Options, entry_point
 from entrypoints.train import latents, member_folder, members
-from genre_vae.records import FeatureSet, InputError, LabelUse, write_json
+from genre_vae.files import write_json
+from genre_vae.records import FeatureSet, InputError, LabelUse
 
 if TYPE_CHECKING:
-    from genre_vae.lyrics import Lyrics
+    from genre_vae.collection.lyrics import Lyrics
     from genre_vae.tracking import Recorder, StageRun, Tracker
 
 
@@ -20,7 +21,7 @@ def lyrics(tracker: Tracker, options: Options, source: StageRun) -> StageRun | N
 
     Its folder holds ``lyrics_embeddings.npy`` and ``lyrics_mapping.json``.
     """
-    from genre_vae.lyrics import GENERATED
+    from genre_vae.collection.lyrics import GENERATED
 
     kind, why = _resolve(options, source.dataset.folder)
     if why:
@@ -38,7 +39,7 @@ def lyrics(tracker: Tracker, options: Options, source: StageRun) -> StageRun | N
             raise InputError(f"lyrics {kind}: {error.strerror}") from error
 
     def compute(record: Recorder) -> None:
-        from genre_vae import lyrics as words
+        from genre_vae.collection import lyrics as words
 
         audio = FeatureSet.load(source.folder, "mfcc")
         found = _read(kind, options, audio, source)
@@ -85,7 +86,7 @@ def lyrics(tracker: Tracker, options: Options, source: StageRun) -> StageRun | N
 
 def _resolve(options: Options, folder: Path) -> tuple[str, str]:
     """What ``--lyrics`` means here: a kind or a file's path, and a line that says so."""
-    from genre_vae.lyrics import GENERATED
+    from genre_vae.collection.lyrics import GENERATED
 
     if options.lyrics in (*GENERATED, "none"):
         return options.lyrics, ""
@@ -111,7 +112,7 @@ def _model(options: Options) -> str:
 
 
 def _read(kind: str, options: Options, audio: FeatureSet, source: StageRun) -> Lyrics:
-    from genre_vae import lyrics as words
+    from genre_vae.collection import lyrics as words
 
     if kind == "themes":
         return words.themes(audio)
@@ -131,7 +132,7 @@ def fuse(
     model = f"{embedding.tags['model']}_lyrics"
 
     def compute(record: Recorder) -> None:
-        from genre_vae.fusion import weighted
+        from genre_vae.features.fusion import weighted
 
         text = trusted(words, audited)
         for number, audio in enumerate(members(embedding)):

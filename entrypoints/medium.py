@@ -13,7 +13,7 @@ from entrypoints.lyrics import fuse, lyrics
 from entrypoints.options import CONV, DATA, INPUT, LYRICS, SEEDS, TRAINING, Options, entry_point
 from entrypoints.train import CONTRASTIVE, check_count, train
 from entrypoints.visualize import figures
-from genre_vae.comparison import ALGORITHMS
+from genre_vae.evaluation.comparison import ALGORITHMS
 
 if TYPE_CHECKING:
     from genre_vae.tracking import Outcome, StageRun, Tracker

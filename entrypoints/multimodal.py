@@ -52,7 +52,7 @@ def _fuse(
         config |= {"seed": options.seed, "seeds": options.seeds, "n_clusters": options.n_clusters}
 
     def compute(record: Recorder) -> None:
-        from genre_vae import fusion
+        from genre_vae.features import fusion
 
         audio = given.load()
         sets = [audio, trusted(words, audited)]

@@ -17,7 +17,7 @@ def predict(tracker: Tracker, options: Options) -> list[dict[str, Any]]:
     """A record for each file that ``--file`` means, in the order of their paths."""
     from tqdm import tqdm
 
-    from genre_vae.catalog import audio_files
+    from genre_vae.collection.catalog import audio_files
     from genre_vae.tracking import load_model
 
     if not options.file.strip():
@@ -49,8 +49,8 @@ def main(tracker: Tracker, options: Options) -> None:
 
     Prints a table; the whole answer, codes included, goes to a CSV or JSON file.
     """
-    from genre_vae import comparison
-    from genre_vae.records import replacing, write_json
+    from genre_vae.evaluation import comparison
+    from genre_vae.files import replacing, write_json
 
     output = options.path(options.output) if options.output else None
     if output is not None and output.suffix.lower() not in (".csv", ".json"):

@@ -9,12 +9,12 @@ from entrypoints.cluster import assignment_of
 from entrypoints.embed import musicnn_weights, words_of
 from entrypoints.features import catalog_of
 from entrypoints.options import DATA, Options, entry_point
-from genre_vae import comparison
-from genre_vae.metrics import INTERNAL
+from genre_vae.evaluation import comparison
+from genre_vae.evaluation.metrics import INTERNAL
 from genre_vae.records import FeatureSet, InputError, LabelUse
 
 if TYPE_CHECKING:
-    from genre_vae.catalog import Catalog
+    from genre_vae.collection.catalog import Catalog
     from genre_vae.tracking import Recorder, StageRun, Tracker
 
 
@@ -49,7 +49,8 @@ def register(
     weights = musicnn_weights(tracker, options) if pretrained else None
 
     def compute(record: Recorder) -> None:
-        from genre_vae import musicnn, serving
+        from genre_vae.features import musicnn
+        from genre_vae.serving import placement as serving
 
         assignment = assignment_of(clustering)
         placement = serving.Placement(
@@ -69,7 +70,7 @@ def register(
         "model",
         title=f"{method} of {dataset.name}",
         dataset=dataset,
-        config={"run": clustering.run_id, "code": source_digest(PACKAGE / "pyfunc.py")},
+        config={"run": clustering.run_id, "code": source_digest(PACKAGE / "serving" / "pyfunc.py")},
         inputs=[clustering, embedding],
         compute=compute,
     )

@@ -28,7 +28,8 @@ def sweep(tracker: Tracker, options: Options) -> None:
     def compute(record: Recorder) -> None:
         import pandas as pd
 
-        from genre_vae import comparison, figures
+        from genre_vae.evaluation import comparison
+        from genre_vae.report import figures
 
         scored = tracker.scored(dataset, [run.run_id for run in clusterings.values()])
         rows = {str(row["run_id"]): row for row in scored}

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from entrypoints.embed import Inputs, inputs
 from entrypoints.options import CONDITION, CONV, DATA, INPUT, SEEDS, TRAINING, Options, entry_point
-from genre_vae.conditioning import label_use
+from genre_vae.models.conditioning import label_use
 from genre_vae.records import FeatureSet, InputError, LabelUse, known_genres
 
 if TYPE_CHECKING:
-    from genre_vae import training
+    from genre_vae.models import training
     from genre_vae.tracking import Recorder, StageRun, Tracker
 
 LOG_EVERY = 5  # epochs between two points of a curve in the tracking store; history.csv has all
@@ -63,7 +63,8 @@ def train(tracker: Tracker, options: Options, given: Inputs, model: str) -> Stag
         import pandas as pd
         import torch
 
-        from genre_vae import figures, training
+        from genre_vae.models import training
+        from genre_vae.report import figures
 
         data = read(source, name)
         base = training.TrainConfig(**config, device=options.torch_device)
@@ -153,7 +154,7 @@ def _baseline(
         config["latent_dim"] = options.of("pca")["latent_dim"]
 
     def compute(record: Recorder) -> None:
-        from genre_vae import baselines
+        from genre_vae.features import pca as baselines
 
         data = read(source, name)
         if model == "pca":

@@ -13,9 +13,9 @@ from entrypoints.train import own_seeds, read
 from genre_vae.records import FeatureSet, InputError, LabelUse, known_genres
 
 if TYPE_CHECKING:
-    from genre_vae.figures import Reconstructed
+    from genre_vae.models.training import Fitted
+    from genre_vae.report.figures import Reconstructed
     from genre_vae.tracking import Recorder, StageRun, Tracker
-    from genre_vae.training import Fitted
 
 RECONSTRUCTED = 4  # tracks in the figure of reconstructions
 
@@ -68,7 +68,9 @@ def draw(
     trained = [(stage, path) for stage in (embedding, *beside) if (path := _checkpoint(stage))]
 
     def compute(record: Recorder) -> None:
-        from genre_vae import comparison, figures, training
+        from genre_vae.evaluation import comparison
+        from genre_vae.models import training
+        from genre_vae.report import figures
 
         _map(record, options, embedding, clustering, "hard_task_latent_space")
         assignment = assignment_of(clustering)
@@ -124,7 +126,7 @@ def _seen_by(embedding: StageRun, given: Inputs) -> tuple[StageRun, str]:
 def _map(
     record: Recorder, options: Options, embedding: StageRun, clustering: StageRun, name: str
 ) -> None:
-    from genre_vae import figures
+    from genre_vae.report import figures
 
     z = FeatureSet.load(embedding.folder, embedding.tags["output"])
     assignment = assignment_of(clustering)
@@ -163,7 +165,8 @@ def _checkpoint(embedding: StageRun) -> Path | None:
 
 def _reconstructed(fitted: Fitted, features: FeatureSet, model: str) -> Reconstructed:
     """Held-out tracks, each of another genre where there are genres, and what comes back."""
-    from genre_vae import figures, training
+    from genre_vae.models import training
+    from genre_vae.report import figures
 
     config = fitted.config
     held_out = ~training.split(features.ids, val_fraction=config.val_fraction, seed=config.seed)

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import enum
 import json
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
+
+from genre_vae.files import write_array, write_json
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
@@ -38,30 +38,6 @@ class LabelUse(enum.IntEnum):
 
     def __str__(self) -> str:
         return self.name.lower()
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path` and rename it to `path` when the block succeeds.
-
-    A reader sees the old file or the whole new one, and a killed writer leaves no half file.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_json(path: Path, value: object) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", "utf-8")
-
-
-def write_array(path: Path, array: npt.NDArray[np.generic]) -> None:
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        np.save(file, array, allow_pickle=False)
 
 
 def _checked_ids(ids: StrArray, owner: str) -> None:

@@ -32,9 +32,10 @@ from typing import TYPE_CHECKING
 import psutil
 from filelock import FileLock
 
-from genre_vae.catalog import Catalog
-from genre_vae.comparison import RANKED_BY
-from genre_vae.records import InputError, write_json
+from genre_vae.collection.catalog import Catalog
+from genre_vae.evaluation.comparison import RANKED_BY
+from genre_vae.files import write_json
+from genre_vae.records import InputError
 
 # Read when mlflow is imported: be quiet, and do not wait minutes for a server that is down.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -140,7 +141,7 @@ class Recorder:
             warnings.filterwarnings("ignore", ".*Any type hint is inferred as AnyType")
             logged = mlflow.pyfunc.log_model(
                 name=MODEL,
-                python_model=str(PACKAGE / "pyfunc.py"),
+                python_model=str(PACKAGE / "serving" / "pyfunc.py"),
                 code_paths=[str(PACKAGE)],
                 artifacts={"placement": str(placement)},
                 pip_requirements=list(SERVED),
@@ -541,22 +542,23 @@ def source_digest(file: Path) -> str:
         if module in seen or module == Path(__file__).resolve():
             continue
         seen[module] = module.read_text("utf-8")
-        waiting += [PACKAGE / f"{name}.py" for name in imported_modules(seen[module])]
+        waiting += [
+            path
+            for name in imported_modules(seen[module])
+            if (path := PACKAGE.parent / f"{name.replace('.', '/')}.py").exists()
+        ]
     return _digest("\n".join(seen[module] for module in sorted(seen)))
 
 
 @cache
 def imported_modules(source: str) -> frozenset[str]:
-    """Names of the genre_vae modules that a source imports anywhere, e.g. ``{"records"}``."""
+    """Dotted names of what a source imports from this package anywhere."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.ImportFrom) and node.module == "genre_vae":
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("genre_vae."):
-            found.add(str(node.module).split(".")[1])
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("genre_vae"):
+            found |= {str(node.module)} | {f"{node.module}.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.Import):
-            parts = [alias.name.split(".") for alias in node.names]
-            found |= {part[1] for part in parts if part[0] == "genre_vae" and len(part) > 1}
+            found |= {alias.name for alias in node.names if alias.name.startswith("genre_vae.")}
     return frozenset(found)
 
 

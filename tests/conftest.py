@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from genre_vae import demo, tracking
+from genre_vae import tracking
+from genre_vae.collection import demo
 from genre_vae.records import FeatureSet
 
 ROOT = Path(__file__).resolve().parent.parent

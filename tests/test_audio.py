@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from genre_vae import audio
+from genre_vae.collection import audio
 from genre_vae.records import FloatArray
 
 

@@ -15,12 +15,12 @@ from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from genre_vae import audit as module
-from genre_vae import demo, lyrics
-from genre_vae.audit import Audit, alignment_within_genre, audit, permute_within_genre
-from genre_vae.catalog import scan
-from genre_vae.features import extract_catalog
-from genre_vae.lyrics import Lyrics, embed
+from genre_vae.collection import demo, lyrics
+from genre_vae.collection.catalog import scan
+from genre_vae.collection.lyrics import Lyrics, embed
+from genre_vae.evaluation import audit as module
+from genre_vae.evaluation.audit import Audit, alignment_within_genre, audit, permute_within_genre
+from genre_vae.features.spectral import extract_catalog
 from genre_vae.records import FeatureSet, LabelUse
 from tests.conftest import blobs
 

@@ -10,7 +10,7 @@ from sklearn.decomposition import PCA
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from genre_vae.baselines import Projection, fit_pca, raw
+from genre_vae.features.pca import Projection, fit_pca, raw
 from genre_vae.records import FeatureSet, LabelUse
 from genre_vae.scaling import Scaler
 from tests.conftest import blobs

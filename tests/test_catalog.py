@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from genre_vae.catalog import scan
+from genre_vae.collection.catalog import scan
 from genre_vae.records import InputError
 
 

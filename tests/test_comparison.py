@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from sklearn.metrics import adjusted_mutual_info_score
 
-from genre_vae import comparison
-from genre_vae.metrics import LABEL
+from genre_vae.evaluation import comparison
+from genre_vae.evaluation.metrics import LABEL
 from genre_vae.records import Assignment, InputError
 
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from genre_vae import training
-from genre_vae.conditioning import UNKNOWN, Conditioner, label_use
-from genre_vae.models import CVAE
+from genre_vae.models import training
+from genre_vae.models.conditioning import UNKNOWN, Conditioner, label_use
+from genre_vae.models.networks import CVAE
+from genre_vae.models.training import TrainConfig, encode, fit
 from genre_vae.records import FeatureSet, InputError, LabelUse
-from genre_vae.training import TrainConfig, encode, fit
 from tests.conftest import blobs
 
 CONFIG = TrainConfig(model="cvae", latent_dim=3, epochs=30, patience=100, lr=5e-3, condition_dim=4)

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from genre_vae import demo, features
-from genre_vae.catalog import scan
+from genre_vae.collection import demo
+from genre_vae.collection.catalog import scan
+from genre_vae.features import spectral as features
 
 
 def rows(folder: Path) -> list[list[str]]:

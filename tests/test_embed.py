@@ -12,8 +12,11 @@ import pytest
 from click.testing import CliRunner
 from mlflow.tracking import MlflowClient
 
-from genre_vae import catalog, musicnn, serving, tracking
+from genre_vae import tracking
+from genre_vae.collection import catalog
+from genre_vae.features import musicnn
 from genre_vae.records import FeatureSet
+from genre_vae.serving import placement as serving
 from tests.test_entrypoints import (
     MEDIUM,
     QUICK,

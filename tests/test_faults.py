@@ -13,9 +13,9 @@ import soxr
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import pdist, squareform
 
-from genre_vae import audio, faults
-from genre_vae.catalog import Catalog, scan
-from genre_vae.features import extract, extract_catalog, mel_filters
+from genre_vae.collection import audio, faults
+from genre_vae.collection.catalog import Catalog, scan
+from genre_vae.features.spectral import extract, extract_catalog, mel_filters
 from genre_vae.records import FeatureSet, FloatArray, InputError
 from tests.conftest import ROOT
 

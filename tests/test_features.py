@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from genre_vae import audio, features
-from genre_vae.catalog import scan
+from genre_vae.collection import audio
+from genre_vae.collection.catalog import scan
+from genre_vae.features import spectral as features
 from genre_vae.records import FloatArray, InputError
 from tests.test_audio import tone
 

@@ -8,8 +8,8 @@ import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from genre_vae import figures
 from genre_vae.records import InputError
+from genre_vae.report import figures
 from tests.conftest import blobs
 
 

@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import adjusted_mutual_info_score
 
 from genre_vae.clustering import cluster
-from genre_vae.fusion import RUNS, concatenate, late, one_hot, weighted
+from genre_vae.features.fusion import RUNS, concatenate, late, one_hot, weighted
 from genre_vae.records import FeatureSet, InputError, LabelUse
 from tests.conftest import blobs
 

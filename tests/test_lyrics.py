@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_mutual_info_score
 
-from genre_vae import audio, lyrics
-from genre_vae.audit import alignment_within_genre, permute_within_genre
 from genre_vae.clustering import cluster
-from genre_vae.demo import GENRES, render, song
-from genre_vae.demo import lyrics as demo_lyrics
-from genre_vae.features import extract, mel_filters
-from genre_vae.lyrics import Lyrics, Song, embed, load, match
+from genre_vae.collection import audio, lyrics
+from genre_vae.collection.demo import GENRES, render, song
+from genre_vae.collection.demo import lyrics as demo_lyrics
+from genre_vae.collection.lyrics import Lyrics, Song, embed, load, match
+from genre_vae.evaluation.audit import alignment_within_genre, permute_within_genre
+from genre_vae.features.spectral import extract, mel_filters
 from genre_vae.records import FeatureSet, InputError, LabelUse
 
 IDS = np.array([f"genres/{g}/{g}.{n:05d}.wav" for g in ("blues", "rock") for n in range(3)])
@@ -341,6 +341,6 @@ def test_words_seen_by_a_sentence_model_are_pretrained(monkeypatch: pytest.Monke
     def vectors(texts: list[str], model: str) -> np.ndarray:
         return np.random.default_rng(0).normal(size=(len(texts), 8))
 
-    monkeypatch.setattr("genre_vae.lyrics._sentence_vectors", vectors)
+    monkeypatch.setattr("genre_vae.collection.lyrics._sentence_vectors", vectors)
     assert embed(with_gaps(), dim=3, model="some-model").pretrained
     assert not embed(with_gaps(), dim=3).pretrained

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 from sklearn.metrics import adjusted_mutual_info_score, normalized_mutual_info_score
 
-from genre_vae import metrics
+from genre_vae.evaluation import metrics
 from tests.conftest import blobs
 
 FEATURES = blobs(60, groups=4, spread=0.5)

@@ -123,7 +123,9 @@ def test_every_requirement_is_used() -> None:
 def test_choices_are_what_the_package_knows() -> None:
     """Spelled out in the options, so that --help need not import the package."""
     from entrypoints import options
-    from genre_vae import clustering, comparison, lyrics
+    from genre_vae import clustering
+    from genre_vae.collection import lyrics
+    from genre_vae.evaluation import comparison
 
     known = {
         "algorithm": clustering.ALGORITHMS,

@@ -26,8 +26,9 @@ from torch import Tensor
 from torch.nn.functional import conv2d, relu
 from torch.nn.functional import pad as zero_pad
 
-from genre_vae import audio, catalog, musicnn
-from genre_vae.musicnn import MusiCNN
+from genre_vae.collection import audio, catalog
+from genre_vae.features import musicnn
+from genre_vae.features.musicnn import MusiCNN
 from genre_vae.records import FeatureSet, FloatArray, InputError
 from tests.conftest import ROOT
 from tests.test_audio import tone

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
 
-from genre_vae.models import PROJECTION, VAE, Output
-from genre_vae.objective import elbo, loss, nt_xent
-from genre_vae.training import TrainConfig, build
+from genre_vae.models.networks import PROJECTION, VAE, Output
+from genre_vae.models.objective import elbo, loss, nt_xent
+from genre_vae.models.training import TrainConfig, build
 
 
 def output(b: int = 5, k: int = 3, d: int = 7, *, seed: int = 0) -> tuple[torch.Tensor, Output]:

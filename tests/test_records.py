@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from genre_vae.records import Assignment, FeatureSet, LabelUse, replacing, write_array
+from genre_vae.files import replacing, write_array
+from genre_vae.records import Assignment, FeatureSet, LabelUse
 from tests.conftest import blobs
 
 

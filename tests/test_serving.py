@@ -12,14 +12,16 @@ import numpy.typing as npt
 import pytest
 import soundfile
 
-from genre_vae import audio, serving, training
-from genre_vae.baselines import Projection, fit_pca
-from genre_vae.catalog import scan
 from genre_vae.clustering import cluster
-from genre_vae.features import extract_catalog
+from genre_vae.collection import audio
+from genre_vae.collection.catalog import scan
+from genre_vae.features.pca import Projection, fit_pca
+from genre_vae.features.spectral import extract_catalog
+from genre_vae.models import training
+from genre_vae.models.training import TrainConfig
 from genre_vae.records import FeatureSet
-from genre_vae.serving import Placement, predict
-from genre_vae.training import TrainConfig
+from genre_vae.serving import placement as serving
+from genre_vae.serving.placement import Placement, predict
 from tests.test_audio import tone
 
 Features = tuple[FeatureSet, FeatureSet]
@@ -291,7 +293,7 @@ def test_the_example_can_be_placed(placed: Placement) -> None:
 
 def test_a_spectrogram_sounds_like_what_it_was_made_of() -> None:
     """A tone goes in as mel bands and comes out at its pitch."""
-    from genre_vae.features import N_MELS, extract, mel_filters
+    from genre_vae.features.spectral import N_MELS, extract, mel_filters
 
     windows = extract(tone(880, seconds=3), mel_filters()).mel
     wave = serving.sonify(windows[0, 0].astype(np.float32), iterations=8)

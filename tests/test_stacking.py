@@ -3,10 +3,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from genre_vae import models, stacking
-from genre_vae.models import Autoencoder, Coder
-from genre_vae.objective import elbo
-from genre_vae.training import TrainConfig, build, fit, fit_members
+from genre_vae.models import networks as models
+from genre_vae.models import stacking
+from genre_vae.models.networks import Autoencoder, Coder
+from genre_vae.models.objective import elbo
+from genre_vae.models.training import TrainConfig, build, fit, fit_members
 from tests.conftest import blobs
 
 DENSE = ("autoencoder", "vae", "cvae")

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from genre_vae import tensorbundle
+from genre_vae.features import tensorbundle
 
 Entries = Sequence[tuple[bytes, bytes]]
 MAGIC = bytes.fromhex("57fb808b247547db")

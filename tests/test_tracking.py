@@ -14,7 +14,7 @@ from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
 from genre_vae import tracking
-from genre_vae.catalog import Catalog, scan
+from genre_vae.collection.catalog import Catalog, scan
 from genre_vae.records import InputError
 from genre_vae.tracking import Recorder, StageRun, Tracker
 from tests.conftest import ROOT
@@ -86,7 +86,7 @@ def test_finished_work_is_reused_and_says_so(
 
 
 def other_compute(record: Recorder) -> None:
-    from genre_vae import metrics
+    from genre_vae.evaluation import metrics
 
     record.metrics({"chance": metrics.CHANCE_DRAWS})
 
@@ -253,7 +253,7 @@ WORKER = """
 import sys, time
 from pathlib import Path
 from genre_vae import tracking
-from genre_vae.catalog import scan
+from genre_vae.collection.catalog import scan
 
 def compute(record):
     time.sleep(1.5)

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import torch
 
-from genre_vae import training
+from genre_vae.models import training
+from genre_vae.models.training import Epoch, TrainConfig, encode, fit, split
 from genre_vae.records import FeatureSet, InputError
-from genre_vae.training import Epoch, TrainConfig, encode, fit, split
 from tests.conftest import blobs
 
 CONFIG = TrainConfig(latent_dim=3, epochs=25, patience=100, lr=5e-3)
@@ -333,8 +333,8 @@ def test_save_then_load_is_identity(tmp_path: Path, config: TrainConfig) -> None
 
 def test_the_conv_vae_reconstructs_real_windows_better_than_their_mean(gtzan_mini: Path) -> None:
     """The seed's could not fit its own input: a sigmoid against decibels."""
-    from genre_vae.audio import load as load_audio
-    from genre_vae.features import extract, mel_filters
+    from genre_vae.collection.audio import load as load_audio
+    from genre_vae.features.spectral import extract, mel_filters
 
     paths = sorted(gtzan_mini.glob("genres/*/*.0000[0-3].wav"))
     mel = np.stack([extract(load_audio(path), mel_filters()).mel for path in paths])

@@ -15,10 +15,10 @@ import numpy.typing as npt
 import pandas as pd
 import pytest
 
-from genre_vae import lyrics
-from genre_vae.catalog import spellings
+from genre_vae.collection import lyrics
+from genre_vae.collection.catalog import spellings
+from genre_vae.features.vectors import Vectors, load, match
 from genre_vae.records import FeatureSet, FloatArray, InputError, LabelUse
-from genre_vae.vectors import Vectors, load, match
 
 Values = npt.NDArray[Any]
 

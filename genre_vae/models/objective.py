@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from genre_vae.models import Output
+from genre_vae.models.networks import Output
 
 
 class Loss(NamedTuple):

@@ -24,20 +24,17 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from genre_vae import audio, baselines, clustering, features, musicnn, training
-from genre_vae.baselines import Projection
-from genre_vae.musicnn import MusiCNN
-from genre_vae.records import (
-    Assignment,
-    FeatureSet,
-    FloatArray,
-    InputError,
-    IntArray,
-    known_genres,
-    write_array,
-    write_json,
-)
-from genre_vae.training import Fitted
+from genre_vae import clustering
+from genre_vae.collection import audio
+from genre_vae.features import musicnn
+from genre_vae.features import pca as baselines
+from genre_vae.features import spectral as features
+from genre_vae.features.musicnn import MusiCNN
+from genre_vae.features.pca import Projection
+from genre_vae.files import write_array, write_json
+from genre_vae.models import training
+from genre_vae.models.training import Fitted
+from genre_vae.records import Assignment, FeatureSet, FloatArray, InputError, IntArray, known_genres
 
 NEIGHBOURS = 5
 MAX_ITEMS = 1_000  # of a request

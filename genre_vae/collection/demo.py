@@ -22,8 +22,9 @@ import numpy as np
 import soundfile
 from filelock import FileLock
 
-from genre_vae.audio import SAMPLE_RATE as RATE
-from genre_vae.records import FloatArray, write_json
+from genre_vae.collection.audio import SAMPLE_RATE as RATE
+from genre_vae.files import write_json
+from genre_vae.records import FloatArray
 
 VERSION = 2  # counts changes of the sound or the words: a corpus of another version is made anew
 SECONDS = 30.0

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from genre_vae.models import Coder
+from genre_vae.models.networks import Coder
 
 
 class _Linears(nn.Module):

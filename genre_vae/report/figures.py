@@ -19,7 +19,7 @@ from matplotlib.ticker import ScalarFormatter
 from scipy.optimize import linear_sum_assignment
 from threadpoolctl import threadpool_limits
 
-from genre_vae.metrics import contingency
+from genre_vae.evaluation.metrics import contingency
 from genre_vae.records import (
     FeatureSet,
     FloatArray,

@@ -17,7 +17,7 @@ import pandas as pd
 from tabulate import tabulate
 
 from genre_vae import clustering
-from genre_vae.metrics import INTERNAL, LABEL, adjusted_mutual_info, contingency
+from genre_vae.evaluation.metrics import INTERNAL, LABEL, adjusted_mutual_info, contingency
 from genre_vae.records import Assignment, InputError, LabelUse, StrArray
 
 BoolArray = npt.NDArray[np.bool_]

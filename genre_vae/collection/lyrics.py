@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from genre_vae.catalog import plain, spellings
+from genre_vae.collection.catalog import plain, spellings
 from genre_vae.records import FeatureSet, FloatArray, InputError, LabelUse, StrArray
 
 MATCHES = ("filename", "basename", "index")
@@ -432,7 +432,7 @@ def _reduce(vectors: Any, dim: int, seed: int) -> FloatArray:
 
 def missing_nmi(lyrics: Lyrics) -> float:
     """NMI between "has no words" and genre: gaps can carry the label. nan where undefined."""
-    from genre_vae.metrics import score
+    from genre_vae.evaluation.metrics import score
 
     gaps = lyrics.missing.astype(np.int64)
     return score(np.zeros((len(gaps), 1)), gaps, lyrics.labels)["nmi"]

@@ -32,8 +32,11 @@ import soxr
 import torch
 from torch import Tensor, nn
 
-from genre_vae import audio, features, tensorbundle
-from genre_vae.records import FeatureSet, FloatArray, InputError, IntArray, replacing
+from genre_vae.collection import audio
+from genre_vae.features import spectral as features
+from genre_vae.features import tensorbundle
+from genre_vae.files import replacing
+from genre_vae.records import FeatureSet, FloatArray, InputError, IntArray
 
 PACKAGE = "musicnn==0.1.0"
 WHEEL = "musicnn-0.1.0-py3-none-any.whl"

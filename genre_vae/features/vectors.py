@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from genre_vae.catalog import plain, spellings
+from genre_vae.collection.catalog import plain, spellings
 from genre_vae.records import FeatureSet, FloatArray, InputError, LabelUse
 
 ID_COLUMNS = ("track_id", "filename", "file", "path", "id")

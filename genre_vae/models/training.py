@@ -17,11 +17,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from genre_vae import conditioning, models, stacking
-from genre_vae.conditioning import FORGET, UNKNOWN, Conditioner
-from genre_vae.models import Coder
-from genre_vae.objective import Loss, loss
-from genre_vae.records import FeatureSet, FloatArray, InputError, LabelUse, StrArray, replacing
+from genre_vae.files import replacing
+from genre_vae.models import conditioning, stacking
+from genre_vae.models import networks as models
+from genre_vae.models.conditioning import FORGET, UNKNOWN, Conditioner
+from genre_vae.models.networks import Coder
+from genre_vae.models.objective import Loss, loss
+from genre_vae.records import FeatureSet, FloatArray, InputError, LabelUse, StrArray
 from genre_vae.scaling import Scaler
 
 # dB below the peak, [-80, 0], -> [0, 1]: fixed, so there is nothing to fit

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from genre_vae.records import FeatureSet, FloatArray, InputError, replacing
+from genre_vae.files import replacing
+from genre_vae.records import FeatureSet, FloatArray, InputError
 from genre_vae.scaling import Scaler
 
 BLOCK = 8192  # dimensions looked at at a time

@@ -23,8 +23,8 @@ import pandas as pd
 import scipy.fft
 import scipy.sparse
 
-from genre_vae import audio
-from genre_vae.catalog import Catalog
+from genre_vae.collection import audio
+from genre_vae.collection.catalog import Catalog
 from genre_vae.records import FeatureSet, FloatArray, InputError
 
 N_FFT = 2048

@@ -49,7 +49,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from genre_vae.catalog import Catalog
+from genre_vae.collection.catalog import Catalog
 from genre_vae.records import FeatureSet, FloatArray, InputError, IntArray, StrArray
 
 GTZAN_FAULTS = Path(__file__).with_name("gtzan_faults.txt")

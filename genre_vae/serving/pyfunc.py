@@ -14,7 +14,7 @@ from typing import Any
 import mlflow.models
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
-from genre_vae import serving
+from genre_vae.serving import placement as serving
 
 ROOT = "GENRE_VAE_AUDIO_ROOT"  # environment variable: the folder below which a server reads paths
 PREDICTS = ("mlflow", "_mlflow_pyfunc_backend_predict.py")  # programs of ``mlflow models predict``
