@@ -6,16 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import mlflow
-import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from genre_vae import tracking
 from genre_vae.collection import demo
-from genre_vae.records import FeatureSet
-
-ROOT = Path(__file__).resolve().parent.parent
-GTZAN_MINI = ROOT.parent / "shared" / "data" / "gtzan_mini"
+from tests.helpers import GTZAN_MINI
 
 
 @pytest.fixture(scope="session")
@@ -48,17 +44,3 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 @pytest.fixture
 def runner() -> CliRunner:
     return CliRunner()
-
-
-def blobs(n: int, *, groups: int, d: int = 6, spread: float = 0.05, seed: int = 0) -> FeatureSet:
-    """`n` rows around `groups` distant centres, labelled by their group."""
-    rng = np.random.default_rng(seed)
-    group = np.arange(n) % groups
-    centres = rng.normal(size=(groups, d)) * 3
-    values = centres[group] + spread * rng.normal(size=(n, d))
-    return FeatureSet(
-        "blobs",
-        np.array([f"g{g}/t{row:04d}.wav" for row, g in enumerate(group)]),
-        values.astype(np.float32),
-        np.array([f"g{g}" for g in group]),
-    )

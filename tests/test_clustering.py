@@ -13,7 +13,7 @@ from genre_vae.clustering import (
     renumbered,
 )
 from genre_vae.records import InputError
-from tests.conftest import blobs
+from tests.helpers import blobs
 
 
 def kmeans(values: np.ndarray, n_clusters: int, seed: int = 0) -> np.ndarray:

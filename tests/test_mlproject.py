@@ -14,7 +14,7 @@ import yaml
 from click.testing import CliRunner
 
 from genre_vae import tracking
-from tests.conftest import ROOT
+from tests.helpers import ROOT
 
 PROJECT: dict[str, Any] = yaml.safe_load((ROOT / "MLproject").read_text("utf-8"))
 ENTRIES: dict[str, Any] = PROJECT["entry_points"]

@@ -9,7 +9,7 @@ import pytest
 
 from genre_vae.files import replacing, write_array
 from genre_vae.records import Assignment, FeatureSet, LabelUse
-from tests.conftest import blobs
+from tests.helpers import blobs
 
 
 def test_duplicate_ids_are_refused() -> None:

@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from genre_vae.features.pca import Projection, fit_pca, raw
 from genre_vae.records import FeatureSet, LabelUse
 from genre_vae.scaling import Scaler
-from tests.conftest import blobs
+from tests.helpers import blobs
 
 
 def pca(features: FeatureSet, *, n_components: int) -> FeatureSet:

@@ -16,7 +16,7 @@ import torch
 from genre_vae.models import training
 from genre_vae.models.training import Epoch, TrainConfig, encode, fit, split
 from genre_vae.records import FeatureSet, InputError
-from tests.conftest import blobs
+from tests.helpers import blobs
 
 CONFIG = TrainConfig(latent_dim=3, epochs=25, patience=100, lr=5e-3)
 

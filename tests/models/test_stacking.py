@@ -8,7 +8,7 @@ from genre_vae.models import stacking
 from genre_vae.models.networks import Autoencoder, Coder
 from genre_vae.models.objective import elbo
 from genre_vae.models.training import TrainConfig, build, fit, fit_members
-from tests.conftest import blobs
+from tests.helpers import blobs
 
 DENSE = ("autoencoder", "vae", "cvae")
 

@@ -12,7 +12,7 @@ from genre_vae.collection import audio
 from genre_vae.collection.catalog import scan
 from genre_vae.features import spectral as features
 from genre_vae.records import FloatArray, InputError
-from tests.test_audio import tone
+from tests.helpers import tone
 
 RATE = audio.SAMPLE_RATE
 

@@ -8,7 +8,7 @@ from scipy import stats
 from sklearn.metrics import adjusted_mutual_info_score, normalized_mutual_info_score
 
 from genre_vae.evaluation import metrics
-from tests.conftest import blobs
+from tests.helpers import blobs
 
 FEATURES = blobs(60, groups=4, spread=0.5)
 PERFECT = np.unique(FEATURES.labels, return_inverse=True)[1].astype(np.int64)

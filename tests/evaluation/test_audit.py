@@ -22,7 +22,7 @@ from genre_vae.evaluation import audit as module
 from genre_vae.evaluation.audit import Audit, alignment_within_genre, audit, permute_within_genre
 from genre_vae.features.spectral import extract_catalog
 from genre_vae.records import FeatureSet, LabelUse
-from tests.conftest import blobs
+from tests.helpers import blobs
 
 Values = npt.NDArray[np.floating]
 

@@ -17,16 +17,8 @@ from genre_vae.collection import catalog
 from genre_vae.features import musicnn
 from genre_vae.records import FeatureSet
 from genre_vae.serving import placement as serving
-from tests.test_entrypoints import (
-    MEDIUM,
-    QUICK,
-    artifacts_of,
-    champion,
-    invoke,
-    noise_collection,
-    run_of,
-)
-from tests.test_musicnn import random_arrays, wheel_of
+from tests.features.test_musicnn import random_arrays, wheel_of
+from tests.helpers import MEDIUM, QUICK, artifacts_of, champion, invoke, noise_collection, run_of
 
 STATED = ("--input_about", "a test's own vectors", "--input_label_use", "none")
 

@@ -3,12 +3,10 @@ from __future__ import annotations
 import base64
 import io
 import json
-import zipfile
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import soundfile
 
@@ -22,7 +20,7 @@ from genre_vae.models.training import TrainConfig
 from genre_vae.records import FeatureSet
 from genre_vae.serving import placement as serving
 from genre_vae.serving.placement import Placement, predict
-from tests.test_audio import tone
+from tests.helpers import tone, two_gigabytes_claimed, uri, wav, zipped
 
 Features = tuple[FeatureSet, FeatureSet]
 
@@ -53,10 +51,6 @@ def placement(measured: Features, model: str) -> Placement:
 @pytest.fixture(scope="module")
 def placed(measured: Features) -> Placement:
     return placement(measured, "pca")
-
-
-def uri(content: bytes, kind: str = "audio/wav") -> str:
-    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
 @pytest.mark.parametrize("model", ["pca", "autoencoder", "vae", "conv_vae", "cvae"])
@@ -180,27 +174,6 @@ def test_content_in_any_format_and_at_any_rate(placed: Placement, kind: str) -> 
     assert "error" not in record
     assert "latent" not in record
     assert record["neighbours"] == []
-
-
-def wav(samples: npt.NDArray[np.float32], rate: int = 22050) -> bytes:
-    content = io.BytesIO()
-    soundfile.write(content, samples, rate, format="WAV", subtype="PCM_16")
-    return content.getvalue()
-
-
-def two_gigabytes_claimed() -> bytes:
-    content = bytearray(wav(tone(440)))
-    data = content.index(b"data")
-    content[data + 4 : data + 8] = (2_000_000_000).to_bytes(4, "little")
-    content[4:8] = (2_000_000_036).to_bytes(4, "little")
-    return bytes(content)
-
-
-def zipped() -> bytes:
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w") as file:
-        file.writestr("song.wav", wav(tone(440)))
-    return content.getvalue()
 
 
 @pytest.mark.parametrize(

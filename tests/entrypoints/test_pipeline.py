@@ -16,8 +16,7 @@ from mlflow.tracking import MlflowClient
 
 from genre_vae import tracking
 from genre_vae.records import FeatureSet
-from tests.conftest import ROOT
-from tests.test_entrypoints import invoke, run_of
+from tests.helpers import ROOT, invoke, run_of
 
 
 def test_real_clips_score_what_they_were_measured_to(

@@ -17,7 +17,7 @@ from genre_vae.collection import audio, faults
 from genre_vae.collection.catalog import Catalog, scan
 from genre_vae.features.spectral import extract, extract_catalog, mel_filters
 from genre_vae.records import FeatureSet, FloatArray, InputError
-from tests.conftest import ROOT
+from tests.helpers import ROOT
 
 LISTS = ROOT.parent / "shared" / "data" / "gtzan_faults"
 COLUMNS = ["track_id", "genre", "group", "same", "of"]

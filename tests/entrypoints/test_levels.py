@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import importlib
 import json
 import shutil
 from pathlib import Path
@@ -10,27 +9,23 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from click.testing import CliRunner, Result
-from mlflow.entities import Run
+from click.testing import CliRunner
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.tracking import MlflowClient
 
 from entrypoints import options
 from genre_vae import tracking
 from genre_vae.records import Assignment, FeatureSet
-from tests.test_audio import tone
-
-QUICK = ("--epochs", "4", "--seeds", "2", "--latent_dim", "4", "--workers", "2")
-
-
-def invoke(runner: CliRunner, name: str, *arguments: str) -> Result:
-    command = importlib.import_module(f"entrypoints.{name}").main
-    return runner.invoke(command, arguments)
-
-
-def run_of(stage: str) -> Run:
-    (run,) = MlflowClient().search_runs(["0"], f"tags.stage = '{stage}'", max_results=1)
-    return run
+from tests.helpers import (
+    MEDIUM,
+    QUICK,
+    artifacts_of,
+    champion,
+    invoke,
+    noise_collection,
+    run_of,
+    tone,
+)
 
 
 @pytest.mark.parametrize(
@@ -173,9 +168,6 @@ def test_a_collection_without_genres(runner: CliRunner, store: Path, tmp_path: P
     assert table["ami"].isna().all()
     assert table["silhouette"].notna().all()
     assert (table["n_clusters"] >= 2).all()
-
-
-MEDIUM = (*QUICK, "--epochs", "1", "--widths", "4,4,4")
 
 
 def test_medium_on_its_own_lyrics(runner: CliRunner, store: Path, corpus: Path) -> None:
@@ -370,12 +362,6 @@ HARD_FILES = {
 }
 
 
-def artifacts_of(entry: str) -> Path:
-    parent = MlflowClient().search_runs(["0"], f"tags.entry_point = '{entry}'", max_results=1)[0]
-    assert parent.info.status == "FINISHED"
-    return tracking.local_artifacts(parent)
-
-
 def test_hard_makes_everything_it_promises(runner: CliRunner, store: Path, corpus: Path) -> None:
     beta = ("--beta", "9")
     result = invoke(runner, "hard", "--data", str(corpus), *MEDIUM, *beta)
@@ -447,19 +433,6 @@ def test_hard_without_genres_leaves_out_what_needs_them(
     told = invoke(runner, "train", "--data", str(folder), "--model", "cvae", *QUICK)
     assert told.exit_code == 2
     assert "condition_on=clusters" in told.output
-
-
-def noise_collection(folder: Path, *, tracks_per_genre: int) -> None:
-    """Ten genres of white noise through random filters: a sound of its own for each track, which
-    knows nothing of the genre."""
-    rng = np.random.default_rng(0)
-    for genre in range(10):
-        (folder / f"g{genre}").mkdir(parents=True)
-        for n in range(tracks_per_genre):
-            shaped = np.convolve(rng.normal(size=23_000), rng.normal(size=24), mode="same")
-            loudness = np.repeat(rng.uniform(0.02, 0.15, 10), 2300)
-            wave = loudness * shaped / np.abs(shaped).max()
-            soundfile.write(folder / f"g{genre}" / f"{n:03d}.wav", wave, 22050)
 
 
 def test_on_noise_label_free_rows_score_nothing_and_the_genre_itself_everything(
@@ -665,10 +638,6 @@ def test_faults_are_kept_or_dropped_by_name(
 def versions() -> list[ModelVersion]:
     found = MlflowClient().search_model_versions("name = 'genre-vae'")
     return sorted(found, key=lambda version: int(version.version))
-
-
-def champion() -> ModelVersion:
-    return MlflowClient().get_model_version_by_alias("genre-vae", "champion")
 
 
 def test_the_champion_is_registered_and_places_the_collection_where_it_was(

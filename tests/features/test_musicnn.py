@@ -30,9 +30,8 @@ from genre_vae.collection import audio, catalog
 from genre_vae.features import musicnn
 from genre_vae.features.musicnn import MusiCNN
 from genre_vae.records import FeatureSet, FloatArray, InputError
-from tests.conftest import ROOT
-from tests.test_audio import tone
-from tests.test_tensorbundle import encode
+from tests.features.test_tensorbundle import encode
+from tests.helpers import ROOT, tone
 
 RATE = audio.SAMPLE_RATE
 LICENCE = "ISC License\n\nPermission to use, copy, modify, and/or distribute it\n"

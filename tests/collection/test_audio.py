@@ -7,14 +7,7 @@ import pytest
 import soundfile
 
 from genre_vae.collection import audio
-from genre_vae.records import FloatArray
-
-
-def tone(
-    frequency: float = 440.0, seconds: float = 3.0, rate: int = audio.SAMPLE_RATE
-) -> FloatArray:
-    t = np.arange(round(seconds * rate)) / rate
-    return (0.5 * np.sin(2 * np.pi * frequency * t)).astype(np.float32)
+from tests.helpers import tone
 
 
 def truncate(path: Path, share: float) -> None:

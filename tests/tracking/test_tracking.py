@@ -17,7 +17,7 @@ from genre_vae import tracking
 from genre_vae.collection.catalog import Catalog, scan
 from genre_vae.records import InputError
 from genre_vae.tracking import Recorder, StageRun, Tracker
-from tests.conftest import ROOT
+from tests.helpers import ROOT
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from genre_vae.records import InputError
 from genre_vae.report import figures
-from tests.conftest import blobs
+from tests.helpers import blobs
 
 
 def legends(figure: Figure) -> list[list[str]]:

@@ -17,8 +17,7 @@ from click.testing import CliRunner
 
 from benchmarks.serving import ask, free_port, start, stop
 from genre_vae import tracking
-from tests.test_entrypoints import QUICK, invoke, run_of
-from tests.test_serving import two_gigabytes_claimed, uri, zipped
+from tests.helpers import QUICK, invoke, run_of, two_gigabytes_claimed, uri, zipped
 
 pytestmark = pytest.mark.slow
 

@@ -11,7 +11,7 @@ from genre_vae.models.conditioning import UNKNOWN, Conditioner, label_use
 from genre_vae.models.networks import CVAE
 from genre_vae.models.training import TrainConfig, encode, fit
 from genre_vae.records import FeatureSet, InputError, LabelUse
-from tests.conftest import blobs
+from tests.helpers import blobs
 
 CONFIG = TrainConfig(model="cvae", latent_dim=3, epochs=30, patience=100, lr=5e-3, condition_dim=4)
 FEATURES = blobs(60, groups=3, spread=1.0)

@@ -9,7 +9,7 @@ from sklearn.metrics import adjusted_mutual_info_score
 from genre_vae.clustering import cluster
 from genre_vae.features.fusion import RUNS, concatenate, late, one_hot, weighted
 from genre_vae.records import FeatureSet, InputError, LabelUse
-from tests.conftest import blobs
+from tests.helpers import blobs
 
 AUDIO = blobs(30, groups=3, d=8, spread=1.0)
 TEXT = replace(blobs(30, groups=3, d=2, spread=1.0, seed=1), name="text")
