@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 RUN = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/mlflow run . --env-manager local \
 	--experiment-name genre-vae -P data="$(DATA)" $(ARGS)
 
-.PHONY: help easy medium hard main predict ui install lint format test test-slow check clean
+.PHONY: help easy medium hard main predict ui install mlproject graph lint format test test-slow check clean
 
 help:
 	@echo "make easy [DATA=folder] [ARGS='-P seeds=3']   the Easy level (the demo corpus, or data/gtzan)"
@@ -43,9 +43,18 @@ $(VENV)/installed: pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	touch $@
 
+mlproject: install
+	$(BIN)/python -m entrypoints.cli > MLproject.new && mv MLproject.new MLproject
+	$(BIN)/python -m entrypoints.cli reference > docs/reference.new && mv docs/reference.new docs/reference.md
+
+graph: install
+	$(BIN)/python -m tests.graph
+	$(BIN)/lint-imports --no-logo --no-cache
+
 lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/lint-imports --no-logo --no-cache
 	$(BIN)/mypy
 
 format: install

@@ -10,16 +10,18 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from entrypoints.options import Options
+from genre_vae import methods
 from genre_vae.collection import audio, catalog
 from genre_vae.features import musicnn
 from genre_vae.features import spectral as features
 from genre_vae.models import training
+from genre_vae.models.config import CONVOLUTIONAL
 from genre_vae.records import FeatureSet
 
 ROUNDS = 5
@@ -29,9 +31,10 @@ CACHE = Path(__file__).resolve().parent.parent / ".cache"
 
 def epochs(data: FeatureSet, model: str) -> list[float]:
     """CPU milliseconds of epochs with the model's own defaults."""
-    config = training.TrainConfig(model=model, **(Options().of(model) | {"epochs": EPOCHS}))
+    config = methods.BY_KEY[model].train
+    assert config is not None, f"{model} has no model"
     ends: list[float] = []
-    training.fit(data, config, on_epoch=lambda epoch: ends.append(time.process_time()))
+    training.fit(data, replace(config, epochs=EPOCHS), on_epoch=lambda epoch: ends.append(time.process_time()))
     return [1e3 * spent for spent in np.diff(ends)]
 
 
@@ -66,7 +69,7 @@ def main() -> None:
         "mel": FeatureSet("mel", ids, np.stack([one.mel for one in found]), unknown),
     }
     work = [(model, name) for name in ("mfcc", "musicnn") for model in ("autoencoder", "vae")]
-    work += [(model, "mel") for model in training.CONVOLUTIONAL]
+    work += [(model, "mel") for model in CONVOLUTIONAL]
     of_epochs: dict[tuple[str, str], list[float]] = {one: [] for one in work}
     for _ in range(ROUNDS):
         for model, name in work:

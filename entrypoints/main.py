@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from entrypoints.easy import easy
-from entrypoints.hard import hard
-from entrypoints.medium import medium
-from entrypoints.options import CONV, DATA, INPUT, LYRICS, SEEDS, TRAINING, Options, entry_point
+from entrypoints.cli import entry_point
+from genre_vae.config import Given
+from genre_vae.options import group
 
 if TYPE_CHECKING:
-    from genre_vae.tracking import Tracker
+    from genre_vae.tracking.run import Run
 
 
 @entry_point(
-    *(*DATA, *INPUT, "n_clusters", "eps", *LYRICS, "lyrics_weight", *TRAINING, "condition_dim"),
-    *(*CONV, "projection", "register", "metric", *SEEDS),
+    "main",
+    *(*group("data", "input", "methods"), "n_clusters", "eps", *group("lyrics", "fusion")),
+    *(*group("training"), "condition_dim", *group("convolutions", "figures", "register")),
+    *group("seeds", "workers"),
 )
-def main(tracker: Tracker, options: Options) -> None:
+def main(run: Run, given: Given) -> None:
     """Every level in turn, under one run with the best scores on it."""
-    outcomes = []
-    own = replace(options, beta="auto")  # a number is the BetaVAE's
-    levels = {"easy": (easy, own), "medium": (medium, own), "hard": (hard, options)}
-    for name, (level, given) in levels.items():
-        print(f"\n{name} level", flush=True)
-        with tracker.group(name) as group:
-            outcomes.append(level(group, given))
-            group.summary(outcomes[-1:], listed=False)
-    tracker.summary(outcomes)
+    from genre_vae import levels
+
+    levels.do_all(run, given)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ import mlflow
 import pytest
 from click.testing import CliRunner
 
-from genre_vae import tracking
 from genre_vae.collection import demo
 from tests.helpers import GTZAN_MINI
 
@@ -31,7 +30,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A project root with an empty tracking store, for entry points called in this process."""
-    monkeypatch.setattr(tracking, "project_root", lambda: tmp_path)
+    monkeypatch.setattr("genre_vae.tracking.store.project_root", lambda: tmp_path)
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     mlflow.set_tracking_uri(uri)

@@ -16,9 +16,10 @@ from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.tracking import MlflowClient
 
-from genre_vae import tracking
 from genre_vae.collection import audio
 from genre_vae.records import FeatureSet, FloatArray
+from genre_vae.tracking import store
+from genre_vae.tracking.run import local_artifacts
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -88,10 +89,22 @@ def run_of(stage: str) -> Run:
 MEDIUM = (*QUICK, "--epochs", "1", "--widths", "4,4,4")
 
 
+HARD_FILES = {
+    *("hard_task_metrics.csv", "hard_task_comparison.csv", "hard_task_comparison.md"),
+    *("hard_task_comparison.png", "hard_task_latent_space.png", "audit.csv"),
+    *("hard_task_cluster_distribution.png", "hard_task_reconstructions.png"),
+}
+
+
+def every_run(where: str = "") -> list[Run]:
+    """Runs of every experiment of the store, the newest first."""
+    return store.search(MlflowClient(), where)
+
+
 def artifacts_of(entry: str) -> Path:
     parent = MlflowClient().search_runs(["0"], f"tags.entry_point = '{entry}'", max_results=1)[0]
     assert parent.info.status == "FINISHED"
-    return tracking.local_artifacts(parent)
+    return local_artifacts(parent)
 
 
 def noise_collection(folder: Path, *, tracks_per_genre: int) -> None:

@@ -1,4 +1,4 @@
-"""What a conditional model is told of each track: its genre, or its cluster.
+"""What a conditional model is conditioned on: the genre of each track, or its cluster.
 
 Axes: ``n`` tracks, ``d`` dimensions, ``c`` clusters.
 """
@@ -20,20 +20,21 @@ from genre_vae.records import (
     known_genres,
 )
 
-UNKNOWN = 0  # the condition of a track whose genre is not known, or not told
-FORGET = 0.25  # share of the training examples whose genre is not told, where codes are made so
+UNKNOWN = 0  # the condition of a track whose genre is not known
+CONDITION_DROPOUT = 0.25  # share of training examples made unknown, where codes are made so
 
 
 @dataclass(frozen=True, eq=False)
 class Conditioner:
-    """Conditions of tracks: whole numbers from 1, and `UNKNOWN`.
+    """Conditions of tracks: whole numbers from 1, and `UNKNOWN`. They are genres or clusters.
 
     Parameters
     ----------
     genres
-        The genres that were met in training, in the order of their numbers; or
+        The genres of the training tracks, in the order of their numbers.
     centroids : (c, d), optional
-        those of k-means in the scaled values. A track has the number of the nearest.
+        The centroids of k-means in the scaled values, where conditions are clusters. The condition
+        of a track is the number of the nearest.
     """
 
     genres: tuple[str, ...] = ()
@@ -51,7 +52,7 @@ class Conditioner:
         genres = tuple(known_genres(labels))
         if len(genres) < 2:
             raise InputError(
-                "a CVAE is told the genres, and fewer than two are known; "
+                "a CVAE is conditioned on genres, and fewer than two are known; "
                 "condition_on=clusters needs none"
             )
         return cls(genres)
@@ -61,7 +62,7 @@ class Conditioner:
         cls, values: npt.NDArray[np.floating], *, n_clusters: int, seed: int
     ) -> Conditioner:
         """A number for each k-means cluster of values (n, d)."""
-        few = min(n_clusters, len(values) - 1)  # the collection has more tracks than its training
+        few = min(n_clusters, len(values) - 1)  # counted in all tracks, of which these are a part
         found = clustering.cluster(values, algorithm="k-means", n_clusters=few, seed=seed)
         # equal rows make fewer clusters as well: the last then stands for the rest
         numbers = np.minimum(np.arange(n_clusters), found.max())
@@ -85,5 +86,5 @@ def label_use(*, condition: str, condition_on: str, encode_as: str) -> LabelUse:
     """How far labels reach into the codes of a conditional model so conditioned."""
     if condition_on == "clusters":
         return LabelUse.NONE
-    told = condition == "encoder+decoder" and encode_as == "genre"
-    return LabelUse.ENCODE if told else LabelUse.TRAIN
+    needs_genre = condition == "encoder+decoder" and encode_as == "genre"
+    return LabelUse.ENCODE if needs_genre else LabelUse.TRAIN

@@ -2,8 +2,8 @@
 
 Every model has ``encode(x) -> (mean, logvar)`` and ``decode(z)``; ``logvar`` is None where the
 code is not a distribution. Randomness is passed in: ``forward(x, noise)`` takes the standard
-normal sample of the reparameterisation trick, and without it decodes the mean. So is what a
-conditional model is told of each example; the others pay no heed to it.
+normal sample of the reparameterisation trick, and without it decodes the mean. The condition of
+each example is passed in as well; models that are not conditional ignore it.
 
 Axes: ``b`` batch, ``d`` input, ``k`` latent, ``p`` projection, ``e`` dimensions of a condition's
 embedding.
@@ -12,6 +12,7 @@ embedding.
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
@@ -19,10 +20,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from genre_vae.models.config import CONVOLUTIONAL, TrainConfig
+
 HIDDEN = (128, 64)  # widths from the input towards the latent; the decoder mirrors them
-WIDTHS = (16, 32, 64)  # channels of the convolutions: half as many as usual, at a third of the cost
 PROJECTION = 64  # p
 GROUPS = 4  # of channels that are normalised together
+_GLOBAL_GENERATOR = threading.Lock()  # torch's initialisers know no other; members may be threads
 
 
 class Output(NamedTuple):
@@ -44,9 +47,8 @@ def _perceptron(*widths: int) -> nn.Sequential:
 
 
 def _convolutions(widths: Sequence[int], *, normed: bool = False) -> list[nn.Module]:
-    """Each halves both axes. SiLU stands between them: with ReLU one ConvVAE in five stays on the
-    plateau at the beginning. Where a contrastive term trains them they are normalised: without, one
-    seed in five stays where it began."""
+    """Convolutions with SiLU after each, which halve both axes; with `normed`, group normalisation
+    stands between (docs/decisions.md)."""
     layers: list[nn.Module] = []
     for before, after in pairwise((1, *widths)):
         layers.append(nn.Conv2d(before, after, kernel_size=4, stride=2, padding=1))
@@ -66,8 +68,8 @@ class _OverTime(nn.Module):
         return torch.cat([x.mean(dim=3), x.amax(dim=3)], dim=1).flatten(1)
 
 
-class Coder(nn.Module):
-    """What every model is to the loop: ``encode``, ``decode``, and both in ``forward``."""
+class AutoencoderBase(nn.Module):
+    """The interface of every model: ``encode``, ``decode``, and both in ``forward``."""
 
     def encode(self, x: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """(b, ...) -> mean (b, k) and log variance (b, k) of the code, or None for the latter."""
@@ -78,10 +80,10 @@ class Coder(nn.Module):
         raise NotImplementedError
 
     def project(self, mean: Tensor) -> Tensor | None:
-        """What a contrastive term compares, (b, k) -> (b, p), or None where there is none.
+        """The projection that a contrastive term compares, (b, k) -> (b, p), or None.
 
-        It serves training only: what that term has no use for is lost here and not in the code
-        (Chen et al., 2020, arXiv:2002.05709).
+        It serves training only: information that the term does not need is lost in the projection
+        and not in the code (Chen et al., 2020, arXiv:2002.05709).
         """
         return None
 
@@ -95,7 +97,7 @@ class Coder(nn.Module):
         return Output(self.decode(z, condition), mean, logvar, self.project(mean))
 
 
-class Autoencoder(Coder):
+class Autoencoder(AutoencoderBase):
     """Dense autoencoder d-128-64-k-64-128-d.
 
     Parameters
@@ -136,11 +138,12 @@ class VAE(Autoencoder):
         return self.mean(hidden), self.logvar(hidden)
 
 
-class CVAE(Coder):
-    """Conditional VAE (Sohn, Lee & Yan, 2015): a VAE that is told something of each example.
+class CVAE(AutoencoderBase):
+    """Conditional VAE (Sohn, Lee & Yan, 2015): a VAE with a condition for each example.
 
-    An embedding of it joins the code on its way into the decoder, and the input on its way into the
-    encoder where that is told too. What the decoder is told, the code need not carry.
+    An embedding of the condition joins the code on its way into the decoder and, where the encoder
+    is conditioned as well, the input on its way into the encoder. What the condition says the code
+    need not carry. The prior N(0, I) does not depend on the condition, which Sohn et al. allow.
 
     Parameters
     ----------
@@ -150,8 +153,8 @@ class CVAE(Coder):
         Conditions are numbers below this.
     condition_dim
         ``e``.
-    tell_encoder
-        Whether the encoder is told as well; if not, encoding needs no condition.
+    condition_encoder
+        Whether the encoder is conditioned too; if not, encoding needs no condition.
     hidden
         Widths of the encoder's hidden layers.
     """
@@ -163,21 +166,21 @@ class CVAE(Coder):
         n_conditions: int,
         condition_dim: int,
         *,
-        tell_encoder: bool,
+        condition_encoder: bool,
         hidden: tuple[int, ...] = HIDDEN,
     ) -> None:
         super().__init__()
-        self.tell_encoder = tell_encoder
+        self.condition_encoder = condition_encoder
         self.embedding = nn.Embedding(n_conditions, condition_dim)
-        told = condition_dim if tell_encoder else 0
-        self.trunk = nn.Sequential(_perceptron(input_dim + told, *hidden), nn.ReLU())
+        more = condition_dim if condition_encoder else 0
+        self.trunk = nn.Sequential(_perceptron(input_dim + more, *hidden), nn.ReLU())
         self.mean = nn.Linear(hidden[-1], latent_dim)
         self.logvar = nn.Linear(hidden[-1], latent_dim)
         self.decoder = _perceptron(latent_dim + condition_dim, *reversed(hidden), input_dim)
 
     def encode(self, x: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        """(b, d) and, where the encoder is told, (b,) -> mean and log variance, (b, k) each."""
-        hidden = self.trunk(self._with(x, condition) if self.tell_encoder else x)
+        """(b, d) and, for a conditioned encoder, (b,) -> mean and log variance, (b, k) each."""
+        hidden = self.trunk(self._with(x, condition) if self.condition_encoder else x)
         return self.mean(hidden), self.logvar(hidden)
 
     def decode(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
@@ -191,7 +194,7 @@ class CVAE(Coder):
         return torch.cat([values, self.embedding(condition)], dim=1)
 
 
-class ConvVAE(Coder):
+class ConvVAE(AutoencoderBase):
     """Convolutional variational autoencoder of mel windows in [0, 1].
 
     Three convolutions halve both axes, three transposed ones double them; the output is a sigmoid,
@@ -214,7 +217,7 @@ class ConvVAE(Coder):
     def __init__(
         self,
         latent_dim: int,
-        widths: tuple[int, ...] = WIDTHS,
+        widths: tuple[int, ...] = TrainConfig.widths,
         shape: tuple[int, int] = (64, 128),
         *,
         contrastive: bool = False,
@@ -250,7 +253,7 @@ class ConvVAE(Coder):
         return None if self.head is None else self.head(mean)
 
 
-class ContrastiveEncoder(Coder):
+class ContrastiveEncoder(AutoencoderBase):
     """The contrastive ConvVAE's encoder without a decoder, trained by that term alone.
 
     Parameters
@@ -261,7 +264,9 @@ class ContrastiveEncoder(Coder):
         Mel bins of a window.
     """
 
-    def __init__(self, latent_dim: int, widths: tuple[int, ...] = WIDTHS, n_mels: int = 64) -> None:
+    def __init__(
+        self, latent_dim: int, widths: tuple[int, ...] = TrainConfig.widths, n_mels: int = 64
+    ) -> None:
         super().__init__()
         self.encoder = nn.Sequential(*_convolutions(widths, normed=True), _OverTime())
         self.mean = nn.Linear(2 * widths[-1] * (n_mels // 2 ** len(widths)), latent_dim)
@@ -282,3 +287,42 @@ class ContrastiveEncoder(Coder):
         """(b, k) -> (b, p)."""
         projection: Tensor = self.head(mean)
         return projection
+
+
+def build(config: TrainConfig, shape: tuple[int, ...], n_conditions: int = 0) -> AutoencoderBase:
+    """A model with the initial weights of ``config.seed``; the global generator is untouched.
+
+    Parameters
+    ----------
+    config
+        Which model, and its sizes.
+    shape
+        The shape of an example: (d,), or (1, mel, t) for mel windows.
+    n_conditions
+        The number of conditions of a CVAE.
+    """
+    with _GLOBAL_GENERATOR, torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        model = _new(config, shape, n_conditions)
+    if len(shape) > 1:  # convolutions on a CPU are a quarter faster so
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return model
+
+
+def _new(config: TrainConfig, shape: tuple[int, ...], n_conditions: int) -> AutoencoderBase:
+    if config.model == "contrastive":
+        return ContrastiveEncoder(config.latent_dim, config.widths, shape[-2])
+    if config.model in CONVOLUTIONAL:
+        windows = (shape[-2], shape[-1])
+        contrastive = config.contrast > 0
+        return ConvVAE(config.latent_dim, config.widths, windows, contrastive=contrastive)
+    if config.model == "cvae":
+        return CVAE(
+            shape[0],
+            config.latent_dim,
+            n_conditions,
+            config.condition_dim,
+            condition_encoder=config.condition == "encoder+decoder",
+        )
+    dense = Autoencoder if config.model == "autoencoder" else VAE
+    return dense(shape[0], config.latent_dim)

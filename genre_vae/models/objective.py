@@ -1,4 +1,9 @@
-"""The one objective: training, validation and tests all call `loss`."""
+"""The one objective: training, validation and tests all call `loss`.
+
+The squared error plus ``beta`` times the KL is the bound for a Gaussian decoder with variance 1/2.
+So beta=1 here is beta=2 at unit variance, and one beta does not mean the same for inputs of
+different dimension (compare the normalised beta of Higgins et al., 2017).
+"""
 
 from __future__ import annotations
 
@@ -35,11 +40,11 @@ def loss(
     Parameters
     ----------
     x, output, beta, members
-        As of `elbo`.
+        See `elbo`.
     contrast
         Weight of the contrastive term.
     temperature, views
-        As of `nt_xent`.
+        See `nt_xent`.
     """
     found = elbo(x, output, beta=beta, members=members)
     if output.projection is None:
@@ -61,7 +66,7 @@ def elbo(x: Tensor, output: Output, *, beta: float, members: int | None = None) 
     x : (b, ...)
         The input.
     output
-        What the model made of it. Without a ``logvar`` the KL is zero: an autoencoder. Without a
+        The model's output for it. Without a ``logvar`` the KL is zero: an autoencoder. Without a
         ``reconstruction`` that term is zero: an encoder alone.
     beta
         Weight of the KL: 1 is the VAE (Kingma & Welling, 2014, arXiv:1312.6114), more is the
@@ -86,20 +91,20 @@ def nt_xent(
 ) -> Tensor:
     """Normalised temperature-scaled cross entropy (Chen et al., 2020, arXiv:2002.05709).
 
-    Among all other views in the batch, each view of a track is to find those of the same track by
-    cosine similarity. 0 if they are all that there is to find; ``log(views * b - 1)`` where every
-    view is as similar as every other.
+    Each view of a track has to be most similar, by cosine, to the other views of that track among
+    all other views in the batch. The term is 0 if there is only one track, and
+    ``log(views * b - 1)`` where every view is as similar as every other.
 
     Parameters
     ----------
     projections : (m * views * b, p)
         The first view of each of ``b`` tracks, then the second of each, ...
     temperature
-        Divides the similarities: less looks at the nearest only.
+        Divides the similarities: the lower, the more the nearest views alone count.
     views
-        Of each track, at least two. With more than two, the mean over a view's companions.
+        Views of each track, at least two. With more than two, the mean over a view's companions.
     members
-        As of `elbo`.
+        See `elbo`.
     """
     unit = torch.nn.functional.normalize(projections, dim=1).reshape(
         members or 1, -1, projections.shape[1]

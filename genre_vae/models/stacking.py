@@ -2,7 +2,7 @@
 
 A small model's step is all overhead: what one costs in calls, five cost too if each call serves
 them all. Rows of a batch stand model by model: the first ``b`` are the first model's, the next
-``b`` the second's. So nothing but the layers with weights knows of the others.
+``b`` the second's. Only the layers with weights distinguish the models.
 
 Axes: ``m`` models, ``b`` rows of each.
 """
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from genre_vae.models.networks import Coder
+from genre_vae.models.networks import AutoencoderBase
 
 
 class _Linears(nn.Module):
@@ -44,7 +44,7 @@ class _Embeddings(nn.Module):
         return self.weight[model, numbers]
 
 
-def stack(models: Sequence[Coder]) -> Coder:
+def stack(models: Sequence[AutoencoderBase]) -> AutoencoderBase:
     """A module that is all of some models at once; a single model is itself.
 
     Parameters
@@ -71,7 +71,7 @@ def stack(models: Sequence[Coder]) -> Coder:
     return stacked
 
 
-def weights_of(stacked: Coder, member: int, *, members: int) -> dict[str, Tensor]:
+def weights_of(stacked: AutoencoderBase, member: int, *, members: int) -> dict[str, Tensor]:
     """A copy of one model's weights, under the names that it has alone."""
     state = stacked.state_dict()
     return {

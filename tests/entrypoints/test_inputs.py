@@ -12,11 +12,11 @@ import pytest
 from click.testing import CliRunner
 from mlflow.tracking import MlflowClient
 
-from genre_vae import tracking
 from genre_vae.collection import catalog
 from genre_vae.features import musicnn
 from genre_vae.records import FeatureSet
 from genre_vae.serving import placement as serving
+from genre_vae.tracking.run import local_artifacts
 from tests.features.test_musicnn import random_arrays, wheel_of
 from tests.helpers import MEDIUM, QUICK, artifacts_of, champion, invoke, noise_collection, run_of
 
@@ -70,7 +70,7 @@ def test_every_method_of_hard_runs_on_a_file(
         assert "nothing here makes the vectors of theirs.npz" in result.output
 
     embedded = run_of("embed")
-    folder = tracking.local_artifacts(embedded)
+    folder = local_artifacts(embedded)
     assert FeatureSet.load(folder, "vectors").ids.tolist() == ids
     assert len(pd.read_csv(folder / "unmatched.csv")) == 3
     assert embedded.data.params["input_about"] == "a test's own vectors"
@@ -210,7 +210,7 @@ def test_a_tagger_as_input_and_in_the_registered_model(
     model = mlflow.pyfunc.load_model("models:/genre-vae@champion")
     tracks = catalog.scan(corpus).tracks
     placed = model.predict(tracks["path"].tolist())
-    folder = tracking.local_artifacts(run)
+    folder = local_artifacts(run)
     tracked = np.load(folder / "clusters.npy", allow_pickle=False)[:, 0]
     assert json.loads((folder / "track_ids.json").read_text()) == tracks["track_id"].tolist()
     assert [record["cluster"] for record in placed] == tracked.tolist()

@@ -14,8 +14,8 @@ import soundfile
 from click.testing import CliRunner
 from mlflow.tracking import MlflowClient
 
-from genre_vae import tracking
 from genre_vae.records import FeatureSet
+from genre_vae.tracking.run import local_artifacts
 from tests.helpers import ROOT, invoke, run_of
 
 
@@ -26,7 +26,7 @@ def test_real_clips_score_what_they_were_measured_to(
     assert result.exit_code == 0, result.output
     assert "100 tracks in 10 genres, 0 files left out" in result.output
     parent = MlflowClient().search_runs(["0"], "tags.entry_point = 'easy'")[0]
-    table = pd.read_csv(tracking.local_artifacts(parent) / "easy_task_metrics.csv")
+    table = pd.read_csv(local_artifacts(parent) / "easy_task_metrics.csv")
     nmi = table.set_index("method")["nmi"]
     assert 0.59 <= nmi["PCA + k-means"] <= 0.66
     assert nmi["VAE + k-means"] > 0.5
@@ -52,13 +52,13 @@ def test_bad_files_among_real_ones(
 
     clean = invoke(runner, "features", "--data", str(gtzan_mini))
     assert clean.exit_code == 0, clean.output
-    before = FeatureSet.load(tracking.local_artifacts(run_of("features")), "mfcc")
+    before = FeatureSet.load(local_artifacts(run_of("features")), "mfcc")
     result = invoke(runner, "features", "--data", str(folder))
     assert result.exit_code == 0, result.output
     assert "102 tracks in 10 genres, 4 files left out" in result.output
     run = run_of("features")
     assert run.data.metrics["skipped"] == 4
-    artifacts = tracking.local_artifacts(run)
+    artifacts = local_artifacts(run)
     skipped = pd.read_csv(artifacts / "skipped.csv").set_index("track_id")["reason"]
     assert skipped["genres/blues/a_empty.wav"] == "empty file"
     assert "cannot be decoded" in skipped["genres/country/country.00003b.wav"]

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from genre_vae.models import training
+from genre_vae.models import checkpoint, encoding, members, networks
 from genre_vae.models.conditioning import UNKNOWN, Conditioner, label_use
+from genre_vae.models.config import TrainConfig
+from genre_vae.models.encoding import encode
 from genre_vae.models.networks import CVAE
-from genre_vae.models.training import TrainConfig, encode, fit
+from genre_vae.models.training import fit
 from genre_vae.records import FeatureSet, InputError, LabelUse
 from tests.helpers import blobs
 
@@ -29,13 +31,13 @@ def shuffled(features: FeatureSet) -> FeatureSet:
 def test_genres_have_numbers_and_the_rest_is_unknown() -> None:
     conditioner = Conditioner.of_genres(np.array(["rock", "", "jazz", "rock"]))
     values = np.zeros((4, 2))
-    told = conditioner.numbers(np.array(["jazz", "rock", "", "polka"]), values)
-    assert told.tolist() == [1, 2, UNKNOWN, UNKNOWN]
+    given = conditioner.numbers(np.array(["jazz", "rock", "", "polka"]), values)
+    assert given.tolist() == [1, 2, UNKNOWN, UNKNOWN]
     assert conditioner.n_conditions == 3
 
 
 @pytest.mark.parametrize("labels", [["", ""], ["rock", ""], ["rock", "rock"]])
-def test_fewer_than_two_genres_cannot_be_told(labels: list[str]) -> None:
+def test_fewer_than_two_genres_are_no_condition(labels: list[str]) -> None:
     with pytest.raises(InputError, match="condition_on=clusters"):
         Conditioner.of_genres(np.array(labels))
 
@@ -43,17 +45,17 @@ def test_fewer_than_two_genres_cannot_be_told(labels: list[str]) -> None:
 def test_a_track_has_the_number_of_the_nearest_cluster_whatever_its_genre() -> None:
     features = blobs(60, groups=3)
     conditioner = Conditioner.of_clusters(features.values, n_clusters=3, seed=0)
-    told = conditioner.numbers(features.labels, features.values)
+    given = conditioner.numbers(features.labels, features.values)
     again = conditioner.numbers(shuffled(features).labels, features.values)
-    np.testing.assert_array_equal(told, again)
+    np.testing.assert_array_equal(given, again)
     assert conditioner.n_conditions == 4
     for genre in np.unique(features.labels):  # distant blobs: a cluster each
-        assert len(np.unique(told[features.labels == genre])) == 1
-    assert UNKNOWN not in told
+        assert len(np.unique(given[features.labels == genre])) == 1
+    assert UNKNOWN not in given
 
 
 @pytest.mark.parametrize(
-    ("told", "use"),
+    ("given", "use"),
     [
         ({}, LabelUse.ENCODE),
         ({"encode_as": "unknown"}, LabelUse.TRAIN),
@@ -63,11 +65,11 @@ def test_a_track_has_the_number_of_the_nearest_cluster_whatever_its_genre() -> N
         ({"condition_on": "clusters", "condition": "decoder"}, LabelUse.NONE),
     ],
 )
-def test_what_reaches_the_codes_is_what_they_declare(told: dict[str, str], use: LabelUse) -> None:
+def test_what_reaches_the_codes_is_what_they_declare(given: dict[str, str], use: LabelUse) -> None:
     """The declaration against two experiments: other labels when coding, others in training."""
     every = {"condition": "encoder+decoder", "condition_on": "genre", "encode_as": "genre"}
-    assert label_use(**(every | told)) is use
-    config = replace(CONFIG, n_clusters=3, **told)  # type: ignore[arg-type]
+    assert label_use(**(every | given)) is use
+    config = replace(CONFIG, n_clusters=3, **given)  # type: ignore[arg-type]
     fitted = fit(FEATURES, config)
     codes = encode(fitted, FEATURES)
     assert codes.label_use is use
@@ -80,19 +82,19 @@ def test_what_reaches_the_codes_is_what_they_declare(told: dict[str, str], use: 
 
 def test_the_codes_can_be_made_without_any_genre_where_they_say_so() -> None:
     nobody = with_labels(FEATURES, [""] * len(FEATURES))
-    for told in ({"encode_as": "unknown"}, {"condition": "decoder"}):
-        fitted = fit(FEATURES, replace(CONFIG, **told))  # type: ignore[arg-type]
+    for given in ({"encode_as": "unknown"}, {"condition": "decoder"}):
+        fitted = fit(FEATURES, replace(CONFIG, **given))  # type: ignore[arg-type]
         np.testing.assert_array_equal(
             encode(fitted, nobody).values, encode(fitted, FEATURES).values
         )
 
 
-def test_an_unknown_genre_is_met_in_training() -> None:
+def test_an_unknown_genre_is_part_of_training() -> None:
     """Its embedding moves from where it began only if some example had it."""
     for encode_as, moves in (("genre", False), ("unknown", True)):
         config = replace(CONFIG, encode_as=encode_as)
         model = fit(FEATURES, config).model
-        before = training.build(config, (6,), 4)
+        before = networks.build(config, (6,), 4)
         assert isinstance(model, CVAE)
         assert isinstance(before, CVAE)
         moved = not torch.equal(model.embedding.weight[UNKNOWN], before.embedding.weight[UNKNOWN])
@@ -100,35 +102,35 @@ def test_an_unknown_genre_is_met_in_training() -> None:
         assert not torch.equal(model.embedding.weight[1], before.embedding.weight[1])
 
 
-def test_a_decoder_that_is_told_frees_the_code_of_it() -> None:
-    """Where genre is all there is, a told decoder needs no code: the KL falls to nothing."""
+def test_a_conditioned_decoder_frees_the_code_of_the_condition() -> None:
+    """Where genre is all there is, a conditioned decoder needs no code: the KL falls to nothing."""
     features = blobs(90, groups=3, spread=0.01)
     config = replace(CONFIG, epochs=150, latent_dim=2)
     alone = fit(features, replace(config, model="vae"))
-    told = fit(features, config)
-    assert told.best.val_kl < 0.2 < 1 < alone.best.val_kl
-    assert told.best.val_reconstruction < 1.5 * alone.best.val_reconstruction + 0.2
+    given = fit(features, config)
+    assert given.best.val_kl < 0.2 < 1 < alone.best.val_kl
+    assert given.best.val_reconstruction < 1.5 * alone.best.val_reconstruction + 0.2
 
 
 @pytest.mark.parametrize(
-    "told", [{}, {"condition": "decoder"}, {"encode_as": "unknown"}, {"condition_on": "clusters"}]
+    "given", [{}, {"condition": "decoder"}, {"encode_as": "unknown"}, {"condition_on": "clusters"}]
 )
 def test_saved_and_loaded_it_makes_the_same_codes(
-    tmp_path_factory: pytest.TempPathFactory, told: dict[str, str]
+    tmp_path_factory: pytest.TempPathFactory, given: dict[str, str]
 ) -> None:
     path = tmp_path_factory.mktemp("cvae") / "cvae_best.pth"
-    fitted = fit(FEATURES, replace(CONFIG, n_clusters=3, epochs=3, **told))  # type: ignore[arg-type]
-    training.save(fitted, path)
-    again = training.load(path)
+    fitted = fit(FEATURES, replace(CONFIG, n_clusters=3, epochs=3, **given))  # type: ignore[arg-type]
+    checkpoint.save(fitted, path)
+    again = checkpoint.load(path)
     np.testing.assert_array_equal(encode(again, FEATURES).values, encode(fitted, FEATURES).values)
-    rebuilt = training.reconstruct(again, FEATURES).values
-    np.testing.assert_array_equal(rebuilt, training.reconstruct(fitted, FEATURES).values)
+    rebuilt = encoding.reconstruct(again, FEATURES).values
+    np.testing.assert_array_equal(rebuilt, encoding.reconstruct(fitted, FEATURES).values)
 
 
 def test_a_reconstruction_is_in_the_units_of_the_input() -> None:
     features = FEATURES.derive("big", FEATURES.values * 100 + 1000)
     fitted = fit(features, replace(CONFIG, model="autoencoder", latent_dim=6, epochs=200))
-    back = training.reconstruct(fitted, features)
+    back = encoding.reconstruct(fitted, features)
     assert back.values.shape == features.values.shape
     residual = (back.values - features.values).var(axis=0) / features.values.var(axis=0)
     assert residual.mean() < 0.3
@@ -137,7 +139,7 @@ def test_a_reconstruction_is_in_the_units_of_the_input() -> None:
 def test_clusters_are_of_the_training_tracks_alone() -> None:
     features = blobs(60, groups=3)
     config = replace(CONFIG, condition_on="clusters", n_clusters=3, epochs=1)
-    held_out = ~training.split(features.ids, val_fraction=config.val_fraction, seed=config.seed)
+    held_out = ~members.split(features.ids, val_fraction=config.val_fraction, seed=config.seed)
     values = features.values.copy()
     values[held_out] += 50
     clean, planted = (

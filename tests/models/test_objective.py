@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
 
-from genre_vae.models.networks import PROJECTION, VAE, Output
+from genre_vae.models.config import TrainConfig
+from genre_vae.models.networks import PROJECTION, VAE, Output, build
 from genre_vae.models.objective import elbo, loss, nt_xent
-from genre_vae.models.training import TrainConfig, build
 
 
 def output(b: int = 5, k: int = 3, d: int = 7, *, seed: int = 0) -> tuple[torch.Tensor, Output]:
@@ -151,7 +151,7 @@ def test_the_contrastive_term_heeds_neither_order_nor_length_nor_which_view_is_f
         torch.testing.assert_close(nt_xent(same, temperature=0.2, views=2), once)
 
 
-def test_a_track_alone_has_nothing_to_be_told_from() -> None:
+def test_a_track_alone_has_a_contrast_of_zero() -> None:
     projected = projections(b=1).requires_grad_()
     found = nt_xent(projected, temperature=0.2, views=2)
     found.backward()  # type: ignore[no-untyped-call]

@@ -3,17 +3,17 @@ from __future__ import annotations
 import pytest
 import torch
 
-from genre_vae.models import networks as models
-from genre_vae.models import stacking
-from genre_vae.models.networks import Autoencoder, Coder
+from genre_vae.models import networks, stacking
+from genre_vae.models.config import TrainConfig
+from genre_vae.models.networks import Autoencoder, AutoencoderBase, build
 from genre_vae.models.objective import elbo
-from genre_vae.models.training import TrainConfig, build, fit, fit_members
+from genre_vae.models.training import fit, fit_members
 from tests.helpers import blobs
 
 DENSE = ("autoencoder", "vae", "cvae")
 
 
-def built(name: str, members: int = 3) -> list[Coder]:
+def built(name: str, members: int = 3) -> list[AutoencoderBase]:
     config = TrainConfig(model=name, latent_dim=2)
     return [build(TrainConfig(**(vars(config) | {"seed": s})), (6,), 4) for s in range(members)]
 
@@ -26,24 +26,24 @@ def batch(members: int = 3, b: int = 5) -> tuple[torch.Tensor, torch.Tensor, tor
 
 @pytest.mark.parametrize("name", DENSE)
 def test_each_row_goes_through_its_own_model(name: str) -> None:
-    alone, (x, noise, told) = built(name), batch()
-    together = stacking.stack(alone)(x, noise, told)
+    alone, (x, noise, condition) = built(name), batch()
+    together = stacking.stack(alone)(x, noise, condition)
     for place, model in enumerate(alone):
         own = slice(5 * place, 5 * place + 5)
-        expected = model(x[own], noise[own], told[own])
+        expected = model(x[own], noise[own], condition[own])
         torch.testing.assert_close(together.reconstruction[own], expected.reconstruction)
         torch.testing.assert_close(together.mean[own], expected.mean)
 
 
 @pytest.mark.parametrize("name", DENSE)
 def test_gradients_are_those_of_each_model_alone(name: str) -> None:
-    alone, (x, noise, told) = built(name), batch()
+    alone, (x, noise, condition) = built(name), batch()
     stacked = stacking.stack(alone)
-    loss = elbo(x, stacked(x, noise, told), beta=2, members=3)
+    loss = elbo(x, stacked(x, noise, condition), beta=2, members=3)
     loss.total.sum().backward()  # type: ignore[no-untyped-call]
     for place, model in enumerate(alone):
         own = slice(5 * place, 5 * place + 5)
-        alone_loss = elbo(x[own], model(x[own], noise[own], told[own]), beta=2)
+        alone_loss = elbo(x[own], model(x[own], noise[own], condition[own]), beta=2)
         alone_loss.total.backward()  # type: ignore[no-untyped-call]
         for key, weight in model.named_parameters():
             gradient = stacked.get_parameter(key).grad
@@ -75,7 +75,7 @@ def test_one_model_is_itself_and_convolutions_cannot_be_stacked() -> None:
     model = Autoencoder(6, 2)
     assert stacking.stack([model]) is model
     with pytest.raises(ValueError, match=r"Conv2d 'encoder\.0' cannot be stacked"):
-        stacking.stack([models.ConvVAE(2, (4, 4, 4), (16, 32)) for _ in range(2)])
+        stacking.stack([networks.ConvVAE(2, (4, 4, 4), (16, 32)) for _ in range(2)])
 
 
 @pytest.mark.parametrize("name", DENSE)

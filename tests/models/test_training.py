@@ -2,26 +2,27 @@ from __future__ import annotations
 
 import dataclasses
 import pickle
-import time
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from genre_vae.models import training
-from genre_vae.models.training import Epoch, TrainConfig, encode, fit, split
+from genre_vae.models import checkpoint, encoding, training
+from genre_vae.models.checkpoint import Epoch, TrainedModel
+from genre_vae.models.config import CONVOLUTIONAL, TrainConfig
+from genre_vae.models.encoding import encode
+from genre_vae.models.members import split
+from genre_vae.models.networks import AutoencoderBase
+from genre_vae.models.training import fit
 from genre_vae.records import FeatureSet, InputError
 from tests.helpers import blobs
 
 CONFIG = TrainConfig(latent_dim=3, epochs=25, patience=100, lr=5e-3)
 
 
-def assert_same_weights(one: training.Fitted, two: training.Fitted) -> None:
+def assert_same_weights(one: TrainedModel, two: TrainedModel) -> None:
     for key, weight in one.model.state_dict().items():
         assert torch.equal(weight, two.model.state_dict()[key]), key
 
@@ -157,11 +158,11 @@ def test_a_checkpoint_that_carries_code_is_not_executed(tmp_path: Path) -> None:
 
     torch.save({"config": Bomb()}, tmp_path / "vae_best.pth")
     with pytest.raises(pickle.UnpicklingError):
-        training.load(tmp_path / "vae_best.pth")
+        checkpoint.load(tmp_path / "vae_best.pth")
     assert not (tmp_path / "executed").exists()
 
 
-def test_a_loss_that_explodes_is_told() -> None:
+def test_a_loss_that_explodes_is_reported() -> None:
     with pytest.raises(InputError, match="not finite"):
         fit(blobs(40, groups=4), replace(CONFIG, lr=1e30))
 
@@ -241,7 +242,7 @@ def own_voices(n: int = 17, w: int = 4, *, seed: int = 0) -> FeatureSet:
     return FeatureSet("mel", blobs(n, groups=3).ids, values, np.full(n, ""))
 
 
-def nearness(fitted: training.Fitted, features: FeatureSet) -> float:
+def nearness(fitted: TrainedModel, features: FeatureSet) -> float:
     """How many windows have one of their own track as the nearest: a share."""
     n, w = features.values.shape[:2]
     scaled = torch.from_numpy(fitted.scaler.transform(features.values)).reshape(-1, 1, 16, 32)
@@ -262,31 +263,26 @@ def test_a_contrastive_term_brings_windows_of_a_track_together(config: TrainConf
 
 @pytest.mark.parametrize("config", CONTRASTIVE)
 def test_the_two_windows_of_a_track_differ_and_are_its_own(config: TrainConfig) -> None:
-    """Windows that say which track and window they are, as the model meets them in training."""
+    """Windows that say which track and window they are, as the model sees them in training."""
     features = windows(w=3)
     values = np.zeros(features.values.shape, np.float16)
     values += (4 * np.arange(len(features))[:, None] + np.arange(3)).reshape(-1, 3, 1, 1, 1)
-    met: list[torch.Tensor] = []
+    seen: list[torch.Tensor] = []
 
     def listen(module: torch.nn.Module, given: tuple[torch.Tensor, ...]) -> None:
-        if module.training:
-            met.append((given[0][:, 0, 0, 0] * 80 - 80).round().to(torch.int64))
+        if isinstance(module, AutoencoderBase) and module.training:
+            seen.append((given[0][:, 0, 0, 0] * 80 - 80).round().to(torch.int64))
 
-    build = training.build
-
-    def with_ears(*args: Any) -> torch.nn.Module:
-        model = build(*args)
-        model.register_forward_pre_hook(listen)
-        return model
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "build", with_ears)
+    hook = torch.nn.modules.module.register_module_forward_pre_hook(listen)
+    try:
         fit(features.derive("mel", values), replace(config, epochs=10, batch_size=5))
-    first, second = (torch.cat(half) for half in zip(*(x.chunk(2) for x in met), strict=True))
+    finally:
+        hook.remove()
+    first, second = (torch.cat(half) for half in zip(*(x.chunk(2) for x in seen), strict=True))
     assert torch.equal(first // 4, second // 4)
     assert (first % 4 != second % 4).all()
     assert set((first % 4).tolist()) == set((second % 4).tolist()) == {0, 1, 2}
-    assert all(len(set(x.tolist())) == len(x) for x in met)
+    assert all(len(set(x.tolist())) == len(x) for x in seen)
 
 
 @pytest.mark.parametrize("config", CONTRASTIVE)
@@ -299,7 +295,7 @@ def test_an_encoder_alone_reconstructs_nothing() -> None:
     features = windows()
     fitted = fit(features, CONTRASTIVE[1])
     with pytest.raises(ValueError, match="no decoder"):
-        training.reconstruct(fitted, features)
+        encoding.reconstruct(fitted, features)
 
 
 def test_the_history_adds_up_with_a_contrastive_term() -> None:
@@ -323,10 +319,10 @@ def test_a_resumed_contrastive_training_is_the_unbroken_one(
     "config", [CONFIG, replace(CONFIG, model="autoencoder"), CONV, *CONTRASTIVE]
 )
 def test_save_then_load_is_identity(tmp_path: Path, config: TrainConfig) -> None:
-    features = windows() if config.model in training.CONVOLUTIONAL else blobs(30, groups=3)
+    features = windows() if config.model in CONVOLUTIONAL else blobs(30, groups=3)
     fitted = fit(features, config)
-    training.save(fitted, tmp_path / "best.pth")
-    loaded = training.load(tmp_path / "best.pth")
+    checkpoint.save(fitted, tmp_path / "best.pth")
+    loaded = checkpoint.load(tmp_path / "best.pth")
     assert_same_weights(fitted, loaded)
     np.testing.assert_array_equal(encode(loaded, features).values, encode(fitted, features).values)
 
@@ -379,52 +375,63 @@ def test_windows_are_trained_one_member_at_a_time() -> None:
 def test_decoding_the_codes_is_the_reconstruction() -> None:
     features = blobs(40, groups=4)
     fitted = fit(features, CONFIG)
-    decoded = training.decode(fitted, encode(fitted, features).values)
-    wanted = training.reconstruct(fitted, features).values
+    decoded = encoding.decode(fitted, encode(fitted, features).values)
+    wanted = encoding.reconstruct(fitted, features).values
     np.testing.assert_allclose(decoded, wanted, rtol=1e-4, atol=1e-5)
     one = windows(w=1)
     conv = fit(one, CONV)
-    decoded = training.decode(conv, encode(conv, one).values)
+    decoded = encoding.decode(conv, encode(conv, one).values)
     assert decoded.shape == (12, 1, 16, 32)
     assert (decoded >= -80).all()
     assert (decoded <= 0).all()
-    np.testing.assert_allclose(decoded[:, None], training.reconstruct(conv, one).values, atol=1e-3)
+    np.testing.assert_allclose(decoded[:, None], encoding.reconstruct(conv, one).values, atol=1e-3)
 
 
-@pytest.mark.parametrize("at_once", [1, 2])
-def test_turns_keep_to_their_number_and_go_to_who_is_behind(at_once: int) -> None:
-    turns, running, seen = training.Turns(at_once), list[int](), list[tuple[int, int, int]]()
-    progress = [0] * 5
-
-    def train(member: int) -> None:
-        with turns:
-            for epoch in range(1, 31):
-                running.append(member)
-                time.sleep(0.001)
-                seen.append((len(running), max(progress), min(progress)))
-                running.remove(member)
-                progress[member] = epoch
-                turns.pass_on(epoch)
-
-    with ThreadPoolExecutor(5) as pool, ExitStack() as held:
-        for _ in range(at_once):  # until all are waiting: a thread may start late
-            held.enter_context(turns)
-        trainings = [pool.submit(train, member) for member in range(5)]
-        while len(turns._waiting) < 5:
-            time.sleep(0.001)
-        held.close()
-        for training_ in trainings:
-            training_.result()
-    assert progress == [30] * 5
-    assert max(together for together, _, _ in seen) == at_once
-    if at_once == 1:  # of two that run, the system may let one sleep
-        assert max(most - least for _, most, least in seen) == 1, "nobody runs ahead"
+def test_labels_do_not_reach_a_model_that_is_not_conditional() -> None:
+    features = blobs(30, groups=3)
+    dealt = replace(features, labels=np.random.default_rng(0).permutation(features.labels))
+    one, two = (fit(each, replace(CONFIG, epochs=3)) for each in (features, dealt))
+    assert_same_weights(one, two)
 
 
-def test_turns_come_back_from_one_that_failed() -> None:
-    turns = training.Turns(1)
-    for _ in range(2):
-        with pytest.raises(KeyError), turns:
-            raise KeyError
-    with turns:
-        pass
+@pytest.mark.parametrize("name", ["vae", "conv_vae"])
+def test_seeds_trained_on_all_cores_are_those_trained_one_by_one(name: str, tmp_path: Path) -> None:
+    """In the order of their seeds, each with its file for the last state."""
+    features = windows() if name in CONVOLUTIONAL else blobs(30, groups=3)
+    config = replace(CONV if name in CONVOLUTIONAL else CONFIG, model=name, epochs=4)
+    seen: list[tuple[int, int]] = []
+    found = training.fit_seeds(
+        features,
+        config,
+        seeds=[3, 4, 5],
+        workers=2,
+        on_epoch=lambda seed, epoch: seen.append((seed, epoch.epoch)),
+        checkpoint=lambda seed: tmp_path / f"{seed}.pth",
+    )
+    assert [one.config.seed for one in found] == [3, 4, 5]
+    assert sorted(seen) == [(seed, epoch) for seed in (3, 4, 5) for epoch in (1, 2, 3, 4)]
+    files = {"3.pth"} if name == "vae" else {"3.pth", "4.pth", "5.pth"}
+    assert {path.name for path in tmp_path.iterdir()} == files
+    for one in found:
+        alone = fit(features, replace(config, seed=one.config.seed))
+        for key, weight in alone.model.state_dict().items():
+            torch.testing.assert_close(one.model.state_dict()[key], weight, rtol=1e-4, atol=1e-5)
+
+
+def test_an_error_in_one_seed_ends_the_others(tmp_path: Path) -> None:
+    """Their epochs are many; that this test ends shows that they do."""
+
+    def fail(seed: int, epoch: Epoch) -> None:
+        if seed == 0 and epoch.epoch == 2:
+            raise KeyError("stop")
+
+    config = replace(CONV, epochs=100_000, patience=100_000)
+    with pytest.raises(KeyError):
+        training.fit_seeds(
+            windows(),
+            config,
+            seeds=[0, 1, 2],
+            workers=2,
+            on_epoch=fail,
+            checkpoint=lambda seed: tmp_path / f"{seed}.pth",
+        )

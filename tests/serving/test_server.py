@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks.serving import ask, free_port, start, stop
-from genre_vae import tracking
+from genre_vae.tracking import registry
 from tests.helpers import QUICK, invoke, run_of, two_gigabytes_claimed, uri, zipped
 
 pytestmark = pytest.mark.slow
@@ -32,7 +32,7 @@ def port(
     assert result.exit_code == 0, result.output
     number = free_port()
     environment = {"GENRE_VAE_AUDIO_ROOT": str(corpus)} if request.param == "root" else {}
-    server, _ = start(f"models:/{tracking.MODEL}@{tracking.CHAMPION}", number, **environment)
+    server, _ = start(f"models:/{registry.MODEL}@{registry.CHAMPION}", number, **environment)
     yield number
     stop(server)
 
@@ -46,7 +46,7 @@ def test_a_served_model_answers_and_stays(
     status, body = ask(port, [content, str(path), str(path.relative_to(corpus))])
     assert status == 200
     by_content, absolute, relative = json.loads(body)["predictions"]
-    local = tracking.load_model(f"models:/{tracking.MODEL}@{tracking.CHAMPION}")
+    local = registry.load_model(f"models:/{registry.MODEL}@{registry.CHAMPION}")
     answer: Any = local.predict([str(path)])
     (here,) = answer
     assert by_content["cluster"] == here["cluster"]
@@ -88,7 +88,7 @@ def test_the_command_line_reads_paths_and_an_app_of_ones_own_does_not(
     assert invoke(runner, "cluster", "--data", str(corpus), "--model", "vae", *QUICK).exit_code == 0
     run_id = run_of("cluster").info.run_id
     assert invoke(runner, "register", "--data", str(corpus), "--run", run_id).exit_code == 0
-    model = f"models:/{tracking.MODEL}@{tracking.CHAMPION}"
+    model = f"models:/{registry.MODEL}@{registry.CHAMPION}"
     path = str(next(corpus.glob("genres/*/*.flac")))
     (tmp_path / "in.json").write_text(json.dumps({"inputs": [path]}))
     mlflow = str(Path(sys.executable).with_name("mlflow"))

@@ -1,0 +1,372 @@
+"""The levels: which methods, clusterers and figures each has, and its stages in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from genre_vae import methods
+from genre_vae.clustering import resolve_n_clusters
+from genre_vae.collection.catalog import Catalog
+from genre_vae.config import Given
+from genre_vae.evaluation.table import RANKED_BY, Row, newest
+from genre_vae.methods import Method
+from genre_vae.options import CLUSTERERS
+from genre_vae.records import Embedding, InputError, LabelUse
+from genre_vae.stages.audit import Audits, audit
+from genre_vae.stages.cluster import Clustering, cluster
+from genre_vae.stages.compare import Table, clusterings_of, compare, evaluate, rows_of
+from genre_vae.stages.draw import Figures, draw, draw_hard
+from genre_vae.stages.fuse import fuse
+from genre_vae.stages.inputs import Inputs, inputs
+from genre_vae.stages.lyrics import Words, lyrics
+from genre_vae.stages.register import register
+from genre_vae.stages.train import train
+from genre_vae.tracking.run import Artifact, Run
+
+
+@dataclass(frozen=True)
+class Level:
+    """A level.
+
+    Parameters
+    ----------
+    name
+    methods
+        The keys of its methods, in the order in which they are made.
+    clusterers
+    beside
+        Methods that stand in hard_task_metrics.csv and not in the level's own table.
+    figures
+        The maps that it draws: the key of a method, and the name of the file.
+    lyrics
+        Whether it reads lyrics, and so audits what carries the label.
+    """
+
+    name: str
+    methods: tuple[str, ...]
+    clusterers: tuple[str, ...] = ("k-means",)
+    beside: tuple[str, ...] = ()
+    figures: Mapping[str, str] = field(default_factory=dict)
+    lyrics: bool = True
+
+    def chosen(self, given: Given) -> list[Method]:
+        """The methods that are made: its own, or those given."""
+        found = methods.select(given.methods, self.methods)
+        fused = [method.key for method in found if method.fusion]
+        if fused and not self.lyrics:
+            raise InputError(f"method {fused[0]!r} reads lyrics, which {self.name} does not")
+        return found
+
+    def compared(self, given: Given) -> list[str]:
+        """The keys of the methods in its table."""
+        chosen = [method.key for method in self.chosen(given)]
+        return [key for key in chosen if given.methods or key not in self.beside]
+
+    @property
+    def own(self) -> list[Method]:
+        """Its methods, whichever are given."""
+        return [methods.BY_KEY[key] for key in self.methods]
+
+
+# In Easy the autoencoder stands between the two: the VAE's network without its variational part.
+EASY = Level(
+    "easy",
+    ("pca", "autoencoder", "vae"),
+    figures={key: f"easy_task_{key}_tsne" for key in ("pca", "autoencoder", "vae")},
+    lyrics=False,
+)
+MEDIUM = Level(
+    "medium",
+    (
+        *("pca", "vae", "conv_vae", "contrastive_vae", "contrastive"),
+        *("vae_lyrics", "conv_vae_lyrics"),
+    ),
+    CLUSTERERS,
+    figures={
+        "conv_vae": "medium_task_conv_vae_tsne",
+        "vae_lyrics": "medium_task_vae_lyrics_tsne",
+        "conv_vae_lyrics": "medium_task_conv_vae_lyrics_tsne",
+    },
+)
+FUSIONS = ("multimodal_concatenate", "multimodal", "multimodal_late", "multimodal_genre")
+HARD = Level(
+    "hard",
+    (
+        *("pca", "raw", "autoencoder", "vae", "conv_vae", "betavae"),
+        *("cvae", "cvae_decoder", "cvae_clusters", "contrastive_vae", "contrastive", *FUSIONS),
+    ),
+    beside=("multimodal_concatenate", "multimodal_late"),
+)
+LEVELS = {level.name: level for level in (EASY, MEDIUM, HARD)}
+FUSED_CLUSTERERS = ("k-means", "agglomerative")  # of fusions in Hard, and of multimodal
+
+Clusterings = dict[tuple[str, str], Artifact[Clustering]]  # by method and clusterer
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a level has made: its table, and the other artifacts whose files its run shows."""
+
+    table: Artifact[Table]
+    shown: Sequence[Artifact[Any]]
+
+
+@dataclass
+class Made:
+    """The embeddings of a level by the key of their method, and what they were made of."""
+
+    inputs: Inputs
+    words: Artifact[Words] | None = None
+    audited: Artifact[Audits] | None = None
+    embeddings: dict[str, Artifact[Embedding]] = field(default_factory=dict)
+
+
+def embed(run: Run, given: Given, level: Level, among: Iterable[Method] = ()) -> Made:
+    """The embeddings of a level's methods.
+
+    Without genres the methods that need them are left out, without lyrics the fusions.
+
+    Parameters
+    ----------
+    among
+        The methods between which a number of an option is for its owner; the level's own, if none
+        are given.
+    """
+    chosen = level.chosen(given)
+    made = Made(inputs(run, given))
+    check_count(given, made.inputs)
+    if level.lyrics:  # before anything is trained: what is wrong with a file shows at once
+        made.words = lyrics(run, given, made.inputs.audio)
+        made.audited = audit(run, given, made.inputs, made.words)
+    rivals = list(among) or level.own
+    has_genres = made.inputs.features.has_labels
+    for method in chosen:
+        if (method.needs_genres and not has_genres) or (method.fusion and made.words is None):
+            continue
+        if method.reads is methods.Reads.MEL and not _has_contrast(given, method, rivals):
+            continue
+        _embed(run, given, made, method, rivals)
+    return made
+
+
+def _has_contrast(given: Given, method: Method, rivals: Sequence[Method]) -> bool:
+    """Whether a method that has a contrastive term can have it: its weight is not 0, and a track
+    has more than one window. A method without such a term always can."""
+    if method.key not in ("contrastive_vae", "contrastive"):
+        return True
+    owner = methods.BY_KEY["contrastive_vae"]
+    return given.mel_view == "windows" and given.train(owner, among=rivals).contrast > 0
+
+
+def _embed(
+    run: Run, given: Given, made: Made, method: Method, rivals: Sequence[Method]
+) -> Artifact[Embedding]:
+    """A method's embedding; one whose embedding the lyrics join is made first."""
+    if method.key in made.embeddings:
+        return made.embeddings[method.key]
+    if not method.fusion:
+        config = None if method.train is None else given.train(method, among=rivals)
+        found = train(run, given, made.inputs, method, config)
+    else:
+        base = None
+        if method.fused_with:
+            base = _embed(run, given, made, methods.BY_KEY[method.fused_with], rivals)
+        assert made.words is not None, "without lyrics there are no fusions"
+        assert made.audited is not None, "a level with lyrics audits them"
+        found = fuse(run, given, made.inputs, base, made.words, made.audited, method)
+    made.embeddings[method.key] = found
+    return found
+
+
+def check_count(given: Given, seen: Inputs) -> None:
+    """Refuse at the door what cannot be clustered, not after everything was trained."""
+    features = seen.features
+    if given.n_clusters is not None or features.has_labels:
+        count = resolve_n_clusters(given.n_clusters, features, seed=given.seed)
+        if count >= len(features):
+            raise InputError(
+                f"n_clusters={count} with {len(features)} tracks: at most {len(features) - 1}"
+            )
+
+
+def cluster_all(
+    run: Run, given: Given, embeddings: Mapping[str, Artifact[Embedding]], clusterers: Sequence[str]
+) -> Clusterings:
+    """Every embedding with every clusterer."""
+    return {
+        (key, algorithm): cluster(run, given, embedding, algorithm)
+        for key, embedding in embeddings.items()
+        for algorithm in clusterers
+    }
+
+
+def maps(
+    run: Run, given: Given, level: Level, made: Made, clusterings: Clusterings
+) -> list[Artifact[Figures]]:
+    """The maps of a level, each with its k-means clusters."""
+    return [
+        draw(run, given, made.embeddings[key], clusterings[key, "k-means"], name)
+        for key, name in level.figures.items()
+        if (key, "k-means") in clusterings
+    ]
+
+
+def table_of(
+    run: Run, given: Given, level: Level, made: Made, found: Sequence[Artifact[Clustering]]
+) -> Artifact[Table]:
+    """A level's table."""
+    dataset = made.inputs.audio.dataset
+    rows = rows_of(run, dataset, found)
+    return compare(run, level.name, dataset, in_table(level, given, rows), found)
+
+
+def in_table(level: Level, given: Given, rows: Sequence[Row]) -> list[Row]:
+    """The newest rows of a level's methods."""
+    return newest(rows, models=level.compared(given), algorithms=level.clusterers)
+
+
+def easy_or_medium(run: Run, given: Given, level: Level, among: Iterable[Method] = ()) -> Outcome:
+    """Every stage of the Easy or the Medium level, in order."""
+    made = embed(run, given, level, among)
+    kept = {key: made.embeddings[key] for key in _asked(level, given, made)}
+    clusterings = cluster_all(run, given, kept, level.clusterers)
+    figures = maps(run, given, level, made, clusterings)
+    return Outcome(table_of(run, given, level, made, list(clusterings.values())), figures)
+
+
+def _asked(level: Level, given: Given, made: Made) -> list[str]:
+    """The methods that were asked for, without those that only a fusion needed."""
+    return [method.key for method in level.chosen(given) if method.key in made.embeddings]
+
+
+def hard(run: Run, given: Given, level: Level = HARD, among: Iterable[Method] = ()) -> Outcome:
+    """Every stage of the Hard level, in order."""
+    made = embed(run, given, level, among)
+    assert made.audited is not None, "Hard audits"
+    keys = _asked(level, given, made)
+    kept = {key: made.embeddings[key] for key in keys}
+    clusterings = cluster_all(run, given, kept, level.clusterers)
+    fused = {key: one for key, one in kept.items() if methods.BY_KEY[key].fusion}
+    more = cluster_all(run, given, fused, FUSED_CLUSTERERS[1:])
+    found = [*clusterings.values(), *more.values()]
+    dataset = made.inputs.audio.dataset
+    by_id = {row.run_id: row for row in rows_of(run, dataset, found)}
+    rows = [by_id[one.run_id] for one in found]
+    evaluated = evaluate(run, made.inputs.audio, rows, found)
+    ranked = in_table(level, given, rows)
+    compared = compare(run, level.name, dataset, ranked, found)
+    shown: list[Artifact[Any]] = [evaluated, made.audited]
+    shown += _figures(run, given, made, clusterings, compared)
+    if given.register == "yes":
+        register(run, given, dataset, ranked, found)
+    return Outcome(compared, shown)
+
+
+def _figures(
+    run: Run, given: Given, made: Made, clusterings: Clusterings, compared: Artifact[Table]
+) -> list[Artifact[Figures]]:
+    """The figures of the trained model whose clusters rank highest, with the ConvVAE's
+    reconstructions beside its own; of the best row, where nothing was trained."""
+    frame = compared.value.frame
+    ranked = [str(run_id) for run_id in frame["run_id"][frame["rank"].notna()]]
+    key_of = {one.run_id: key for (key, _), one in clusterings.items()}
+    best = [key_of[run_id] for run_id in ranked]
+    trained = [key for key in best if methods.BY_KEY[key].train is not None]
+    if not best:
+        return []
+    key = (trained or best)[0]
+    other = made.embeddings.get("vae" if key == "conv_vae" else "conv_vae")
+    beside = [] if other is None or not trained else [other]
+    embedding, clustering = made.embeddings[key], clusterings[key, "k-means"]
+    return [draw_hard(run, given, made.inputs, embedding, clustering, beside=beside)]
+
+
+DO = {"easy": easy_or_medium, "medium": easy_or_medium, "hard": hard}
+
+
+def do(run: Run, given: Given, name: str, among: Iterable[Method] = ()) -> Outcome:
+    """A level by its name."""
+    return DO[name](run, given, LEVELS[name], among)
+
+
+def do_all(run: Run, given: Given) -> None:
+    """Every level in turn, under one run with the best scores on it."""
+    among = [method for level in LEVELS.values() for method in level.own]
+    outcomes = []
+    for name in LEVELS:
+        print(f"\n{name} level", flush=True)
+        with run.group(name) as child:
+            outcome = do(child, given, name, among)
+            summarise(child, [outcome], listed=False)
+        outcomes.append(outcome)
+    summarise(run, outcomes)
+
+
+def multimodal(run: Run, given: Given) -> Artifact[Table]:
+    """Audio and lyrics fused in every way, clustered and scored."""
+    level = Level("multimodal", FUSIONS)
+    made = embed(run, given, level)
+    if made.words is None:
+        raise InputError("lyrics=none: there is nothing to fuse the audio with")
+    found = list(cluster_all(run, given, made.embeddings, FUSED_CLUSTERERS).values())
+    rows = rows_of(run, made.inputs.audio.dataset, found)
+    return evaluate(run, made.inputs.audio, rows, found)
+
+
+def register_best(run: Run, given: Given, dataset: Catalog) -> None:
+    """Register the best of the Hard level's newest rows, or the clustering run that is given."""
+    if given.run is None:
+        rows = in_table(HARD, given, rows_of(run, dataset))
+        if not rows:
+            raise InputError(
+                f"no finished hard clustering of {dataset.folder} in the tracking store: "
+                "run the entry point hard first"
+            )
+        register(run, given, dataset, rows)
+        return
+    rows, found = clusterings_of(run, dataset, given.run)
+    about = rows[0].about
+    if about.label_use != LabelUse.NONE:
+        raise InputError(
+            f"{about.method} is an oracle (label use {about.label_use}): it cannot be registered, "
+            "since the genre of a new track is not known"
+        )
+    register(run, given, dataset, rows, found)
+
+
+def draw_level(run: Run, given: Given, level: Level) -> None:
+    """The figures of a level."""
+    if level is HARD:
+        summarise(run, [hard(run, given)])
+        return
+    made = embed(run, given, level)
+    kept = {key: made.embeddings[key] for key in _asked(level, given, made)}
+    maps(run, given, level, made, cluster_all(run, given, kept, ["k-means"]))
+
+
+def draw_run(run: Run, given: Given, run_id: str) -> None:
+    """The Hard level's figures of one run of train, fuse or cluster."""
+    seen = inputs(run, given)
+    found = run.find(run_id, seen.audio.dataset)
+    if found.stage.name == "cluster":
+        (embedding,) = run.inputs(found)
+        draw_hard(run, given, seen, embedding, found)
+    elif found.stage.name in ("train", "fuse"):
+        draw_hard(run, given, seen, found, cluster(run, given, found, "k-means"))
+    else:
+        what = "runs of train, fuse and cluster can be drawn"
+        raise InputError(f"run {run_id!r} is one of {found.stage.name}: {what}")
+
+
+def summarise(run: Run, outcomes: Sequence[Outcome], *, listed: bool = True) -> None:
+    """Put the best row's scores, the tables and the figures of levels on their run."""
+    best = max((outcome.table for outcome in outcomes), key=_rank)
+    shown = [one for outcome in outcomes for one in (outcome.table, *outcome.shown)]
+    run.summary(best, shown, listed=listed)
+
+
+def _rank(table: Artifact[Table]) -> tuple[float, ...]:
+    """Orders the best rows of levels as a table orders its rows."""
+    return tuple(table.metrics.get(f"best/{metric}", float("-inf")) for metric in RANKED_BY)

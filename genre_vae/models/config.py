@@ -1,0 +1,76 @@
+"""What a training is: a frozen config. It imports nothing heavy: the command line makes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+CONTRASTIVE = ("contrastive_vae", "contrastive")  # models with a contrastive term
+CONVOLUTIONAL = ("conv_vae", *CONTRASTIVE)  # models that read mel windows
+MODELS = ("autoencoder", "vae", "betavae", "cvae", *CONVOLUTIONAL)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A model and how it is trained.
+
+    Parameters
+    ----------
+    model
+        A name among `MODELS`. A BetaVAE is the VAE with another `beta`, ``contrastive_vae`` the
+        ConvVAE with a contrastive term, and ``contrastive`` an encoder that has nothing else.
+    latent_dim
+        Dimensions of the code.
+    widths
+        Channels after each convolution of a convolutional model.
+    condition
+        What is conditioned in a CVAE: ``encoder+decoder``, or the ``decoder`` alone.
+    condition_on
+        What a CVAE is conditioned on: the ``genre``, or the k-means ``clusters`` of its input.
+    encode_as
+        How a CVAE encodes: with the ``genre``, or as if it were ``unknown``. An unknown genre is
+        then also a part of its training.
+    condition_dim
+        Dimensions of the embedding of a CVAE's condition.
+    n_clusters
+        Number of clusters that a CVAE is conditioned on, where it is.
+    beta
+        Weight of the KL term.
+    contrast
+        Weight of the contrastive term of a model that reads mel windows. At 0 there is none; else
+        two windows of each track are drawn in every epoch.
+    temperature
+        Temperature of the contrastive term.
+    epochs
+        The most passes over the tracks.
+    patience
+        Epochs without a lower validation loss after which training stops.
+    batch_size
+        Tracks in a training step.
+    lr
+        Learning rate of Adam.
+    val_fraction
+        Share of the tracks held out for early stopping.
+    seed
+        Seed for the split, the initial weights, the order of batches and the noise.
+    device
+        A torch device; None takes the fastest that torch finds.
+    """
+
+    model: str = "vae"
+    latent_dim: int = 16
+    widths: tuple[int, ...] = (16, 32, 64)  # half as many as usual, at a third of the cost
+    condition: str = "encoder+decoder"
+    condition_on: str = "genre"
+    encode_as: str = "genre"
+    condition_dim: int = 8
+    n_clusters: int = 10
+    beta: float = 1.0
+    contrast: float = 0.0
+    temperature: float = 0.2
+    epochs: int = 500
+    patience: int = 50  # with 20 the validation loss of dense models was still falling
+    batch_size: int = 32
+    lr: float = 1e-3
+    val_fraction: float = 0.1
+    seed: int = 0
+    device: str | None = None

@@ -1,0 +1,82 @@
+"""What a trained model makes of tracks: codes, reconstructions, and inputs decoded from codes.
+
+Axes: ``n`` tracks, ``w`` windows of a track, ``d`` input dimensions, ``k`` latent dimensions.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from genre_vae.models import conditioning
+from genre_vae.models.checkpoint import TrainedModel
+from genre_vae.records import FeatureSet, FloatArray, LabelUse
+
+BLOCK = 64  # tracks that are encoded at a time
+
+
+def encode(trained: TrainedModel, features: FeatureSet) -> FeatureSet:
+    """The mean of every track's code, as a FeatureSet named e.g. ``vae(mfcc)``.
+
+    (n, d) -> (n, k), or (n, w, 1, mel, t) -> (n, k): of windows, the mean over all their means.
+    Tracks need not be those of the training. The label use of a CVAE's codes is that of
+    `conditioning.label_use`.
+    """
+    config = trained.config
+    conditions = conditions_of(trained, features)
+    codes = []
+    for start in range(0, len(features), BLOCK):
+        block = np.asarray(features.values[start : start + BLOCK])
+        x = torch.from_numpy(trained.scaler.transform(block)).reshape(-1, *trained.shape)
+        condition = None if conditions is None else conditions[start : start + BLOCK]
+        with torch.no_grad():
+            mean, _ = trained.model.encode(x.to(trained.device), condition)
+        # (b * w, k) -> (b, w, k) -> (b, k)
+        codes.append(mean.reshape(len(block), -1, mean.shape[1]).mean(dim=1).cpu().numpy())
+    use = LabelUse.NONE
+    if conditions is not None:
+        use = conditioning.label_use(
+            condition=config.condition,
+            condition_on=config.condition_on,
+            encode_as=config.encode_as,
+        )
+    return features.derive(f"{config.model}({features.name})", np.concatenate(codes), use)
+
+
+def reconstruct(trained: TrainedModel, features: FeatureSet) -> FeatureSet:
+    """The reconstruction of tracks from their codes, in the shape and units of their values.
+
+    A window is decoded from its own code. ValueError for an encoder alone.
+    """
+    values = np.asarray(features.values)
+    x = torch.from_numpy(trained.scaler.transform(values)).reshape(-1, *trained.shape)
+    with torch.no_grad():
+        condition = conditions_of(trained, features)
+        output = trained.model(x.to(trained.device), None, condition)
+    if output.reconstruction is None:
+        raise ValueError(f"{trained.config.model} has no decoder")
+    scaled = output.reconstruction.cpu().numpy().reshape(values.shape)
+    restored = trained.scaler.inverse(scaled)
+    return features.derive(f"{features.name}, reconstructed", restored)
+
+
+def decode(trained: TrainedModel, codes: npt.NDArray[np.floating]) -> FloatArray:
+    """The input that codes stand for, in its own units: (n, k) -> (n, d), or windows
+    (n, 1, mel, t) in dB. For models without a condition; ValueError for a CVAE."""
+    z = torch.from_numpy(np.asarray(codes, dtype=np.float32)).to(trained.device)
+    with torch.no_grad():
+        scaled = trained.model.decode(z)
+    return trained.scaler.inverse(scaled.cpu().numpy())
+
+
+def conditions_of(trained: TrainedModel, features: FeatureSet) -> Tensor | None:
+    """The conditions with which a model encodes tracks: (n,), or None where it has none."""
+    if trained.conditioner is None:
+        return None
+    values = trained.scaler.transform(features.values)
+    numbers = torch.from_numpy(trained.conditioner.numbers(features.labels, values))
+    if trained.config.encode_as == "unknown":
+        numbers = torch.zeros_like(numbers)
+    return numbers.to(trained.device)

@@ -1,0 +1,382 @@
+"""Every option once: its name, default, kind, group and help.
+
+``auto`` is None from the door on. The command line's own types are made of the kinds in
+`entrypoints.cli`; nothing here knows it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from genre_vae.methods import BY_KEY, MODELS, RENAMED
+from genre_vae.records import LabelUse
+
+
+@dataclass(frozen=True)
+class Text:
+    """Any text."""
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A whole number from `low` to `high`."""
+
+    low: int
+    high: int = 1_000_000
+
+
+@dataclass(frozen=True)
+class Number:
+    """A finite number from `low`, or above it, to `high`."""
+
+    low: float
+    high: float = 1e6
+    above: bool = False
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of some names; a name in `renamed` is an older one, read as its new one and reported."""
+
+    names: tuple[str, ...]
+    renamed: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Several:
+    """Some values of another kind between commas, `least` at least and `most` at most; where they
+    are to be `distinct`, equal ones count once."""
+
+    of: Whole | Number | Choice
+    least: int = 1
+    most: int = 1000
+    distinct: bool = False
+
+
+Kind = Text | Whole | Number | Choice | Several
+
+
+def option(default: Any, kind: Kind, group: str, help: str, *, declared: bool = False) -> Any:
+    """A field of `Options`.
+
+    Parameters
+    ----------
+    default
+        None where the method, the collection or the machine decides: people type `AUTO` for it.
+    kind
+        What values are accepted.
+    group
+        The name under which entry points take it together with others.
+    help
+        What it does, in a sentence.
+    declared
+        Whether MLproject declares it: those that people set. The others are passed through.
+    """
+    about = {"kind": kind, "group": group, "help": help, "declared": declared}
+    return dataclasses.field(default=default, metadata=about)
+
+
+AUTO = "auto"
+METRICS = (
+    *("silhouette", "calinski_harabasz", "davies_bouldin"),
+    *("nmi", "ami", "ari", "purity", "accuracy"),
+)
+CLUSTERERS = ("k-means", "agglomerative", "DBSCAN", "spectral")
+LEVELS = ("easy", "medium", "hard")
+_ABOVE_ZERO = Number(0, above=True)
+_FROM_ZERO = Number(0)
+_YES_NO = Choice(("yes", "no"))
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options; their fields' metadata say the rest."""
+
+    data: str = option(
+        "auto",
+        Text(),
+        "data",
+        "Folder of audio: <genre>/<file>, or files alone. 'demo' is the built-in corpus; 'auto' "
+        "takes data/gtzan where it is there, else the demo.",
+        declared=True,
+    )
+    faults: str = option(
+        "keep",
+        Choice(("keep", "drop")),
+        "data",
+        "GTZAN's 70 faulty clips by name (Kereliuk et al., 2015): kept, or left out. Repeated "
+        "tracks are listed and kept.",
+    )
+    verify: str = option(
+        "no",
+        _YES_NO,
+        "data",
+        "Whether to read every audio file again to see if it has changed; 'no' reads those whose "
+        "size or modification time has.",
+    )
+    input: str = option(
+        "audio",
+        Text(),
+        "input",
+        "Input of dense models and baselines: 'audio' (MFCC statistics), 'musicnn' (a tagger "
+        "trained on other music), or a file of vectors (.npy, .npz, .csv, .parquet). Models with "
+        "convolutions read mel windows in any case.",
+        declared=True,
+    )
+    input_about: str = option(
+        "", Text(), "input", "Where a file's vectors come from, in your words: tables repeat it."
+    )
+    input_label_use: str = option(
+        "unstated",
+        Choice(("unstated", *(str(use) for use in LabelUse))),
+        "input",
+        "How far this collection's genres reached into a file's vectors, as far as you know.",
+    )
+    musicnn_wheel: str | None = option(
+        None,
+        Text(),
+        "input",
+        "Where musicnn-0.1.0-py3-none-any.whl lies, which holds the weights; 'auto' downloads it.",
+    )
+    methods: tuple[str, ...] | None = option(
+        None,
+        Several(Choice(tuple(BY_KEY), tuple(RENAMED.items()))),
+        "methods",
+        "Methods to run, between commas, such as pca,vae,contrastive; 'auto': the level's own.",
+        declared=True,
+    )
+    model: str = option(
+        "vae",
+        Choice(MODELS, tuple(RENAMED.items())),
+        "model",
+        "The method that makes the embedding.",
+        declared=True,
+    )
+    level: str = option(
+        "easy", Choice(LEVELS), "level", "The level whose table or figures are made.", declared=True
+    )
+    algorithm: str = option(
+        "k-means", Choice(CLUSTERERS), "cluster", "The clusterer.", declared=True
+    )
+    n_clusters: int | None = option(
+        None,
+        Whole(2),
+        "cluster",
+        "Number of clusters; 'auto': as many as there are genres.",
+        declared=True,
+    )
+    eps: float | None = option(
+        None, _ABOVE_ZERO, "cluster", "Radius of DBSCAN; 'auto': the knee of the k-distance curve."
+    )
+    lyrics: str | None = option(
+        None,
+        Text(),
+        "lyrics",
+        "A CSV or JSON file; 'control' (meaningless words, the honest null), 'themes' (words from "
+        "the genre, an oracle) or 'none'; 'auto': <data>/lyrics.csv or lyrics.json where it is "
+        "there, else the control.",
+        declared=True,
+    )
+    lyrics_id: str = option("filename", Text(), "lyrics", "Column of the file with a song's name.")
+    lyrics_text: str = option("lyrics", Text(), "lyrics", "Column of the file with its words.")
+    lyrics_match: str = option(
+        "filename",
+        Choice(("filename", "basename", "index")),
+        "lyrics",
+        "How songs are matched to tracks: by file name, by the number in it, or by their place "
+        "within the genre.",
+    )
+    lyrics_model: str = option(
+        "tfidf",
+        Text(),
+        "lyrics",
+        "'tfidf', or a sentence-transformers model: a name on the hub, or a folder.",
+    )
+    lyrics_dim: int = option(32, Whole(1, 4096), "lyrics", "Dimensions of the lyrics' embedding.")
+    lyrics_missing: str = option(
+        "zero",
+        Choice(("zero", "mean", "drop", "genre_mean")),
+        "lyrics",
+        "What a track without words gets; genre_mean uses the genre.",
+    )
+    lyrics_weight: float = option(
+        1.0, _FROM_ZERO, "fusion", "Weight of the lyrics in a fusion; the audio's is 1."
+    )
+    run: str | None = option(
+        None,
+        Text(),
+        "run",
+        "A run's id in the tracking store, or its beginning; 'auto': what the level has.",
+        declared=True,
+    )
+    metric: str | None = option(
+        None,
+        Choice(METRICS),
+        "register",
+        "The metric that chooses the champion; 'auto': AMI, or silhouette where no genres are "
+        "known.",
+        declared=True,
+    )
+    register: str = option(
+        "yes",
+        _YES_NO,
+        "register",
+        "Whether to register the best label-free row as a model that takes audio.",
+        declared=True,
+    )
+    file: str = option("", Text(), "predict", "An audio file, or a folder of them.", declared=True)
+    output: str = option(
+        "",
+        Text(),
+        "predict",
+        "Where to write the answer: a file ending in .csv or .json; '' for none.",
+        declared=True,
+    )
+    model_uri: str = option(
+        "models:/genre-vae@champion",
+        Text(),
+        "predict",
+        "A registered or logged model.",
+        declared=True,
+    )
+    neighbours: int = option(
+        5,
+        Whole(0, 1000),
+        "predict",
+        "How many of the collection's nearest tracks to name.",
+        declared=True,
+    )
+    projection: str = option(
+        "tsne", Choice(("tsne", "umap")), "figures", "Projection of the maps; umap is an extra."
+    )
+    condition: str = option(
+        "encoder+decoder",
+        Choice(("encoder+decoder", "decoder")),
+        "condition",
+        "Whether a CVAE's encoder is conditioned as well as its decoder.",
+    )
+    condition_on: str = option(
+        "genre",
+        Choice(("genre", "clusters")),
+        "condition",
+        "What a CVAE is conditioned on: the genre, or the k-means cluster of its input, which "
+        "needs no label.",
+    )
+    encode_as: str = option(
+        "genre",
+        Choice(("genre", "unknown")),
+        "condition",
+        "Whether a CVAE encodes with the genre, or as if it were unknown.",
+    )
+    condition_dim: int = option(
+        8, Whole(1, 1024), "condition", "Dimensions of the embedding of a CVAE's condition."
+    )
+    betas: tuple[float, ...] = option(
+        (0.1, 0.5, 1.0, 2.0, 4.0, 8.0),
+        Several(_FROM_ZERO, least=2, distinct=True),
+        "sweep",
+        "Weights of the KL term to try.",
+        declared=True,
+    )
+    mel_view: str = option(
+        "windows",
+        Choice(("windows", "first")),
+        "convolutions",
+        "Mel input: all ten windows of a clip, or the first alone.",
+    )
+    widths: tuple[int, ...] = option(
+        (16, 32, 64),
+        Several(Whole(1, 1024), least=3, most=3),
+        "convolutions",
+        "Channels of the three convolutions.",
+    )
+    contrast: float | None = option(
+        None,
+        _FROM_ZERO,
+        "convolutions",
+        "Weight of the contrastive term in the ConvVAE's objective, 0 for none; 'auto': conv_vae "
+        "0, contrastive_vae 300. In medium, hard and main a number is for contrastive_vae alone.",
+    )
+    temperature: float = option(
+        0.2, Number(0, 100, above=True), "convolutions", "Temperature of the contrastive term."
+    )
+    latent_dim: int | None = option(
+        None, Whole(1), "training", "Dimensions of the embedding; 'auto': 16, with convolutions 32."
+    )
+    beta: float | None = option(
+        None,
+        _FROM_ZERO,
+        "training",
+        "Weight of the KL term in the objective; 'auto': 1, BetaVAE 4. In hard and main a number "
+        "is for the BetaVAE alone.",
+    )
+    epochs: int | None = option(
+        None,
+        Whole(1),
+        "training",
+        "Passes over the tracks, at most; 'auto': 500, with convolutions 60.",
+    )
+    patience: int | None = option(
+        None,
+        Whole(1),
+        "training",
+        "Epochs without a lower validation loss before training stops; 'auto': 50, ConvVAE 20, "
+        "contrastive 30.",
+    )
+    batch_size: int | None = option(
+        None, Whole(1), "training", "Tracks in a training step; 'auto': 32, with convolutions 16."
+    )
+    lr: float | None = option(
+        None,
+        _ABOVE_ZERO,
+        "training",
+        "Learning rate of Adam; 'auto': 0.001, with convolutions 0.002.",
+    )
+    seeds: int = option(
+        5,
+        Whole(1, 1000),
+        "seeds",
+        "Number of seeds: members trained and clustered, over which intervals are.",
+        declared=True,
+    )
+    seed: int = option(
+        0,
+        Whole(0, 1_000_000_000),
+        "seeds",
+        "The first member's seed; the next have the numbers after it.",
+    )
+    device: str | None = option(
+        None,
+        Choice(("cpu", "cuda", "mps")),
+        "seeds",
+        "Where models train; 'auto': the fastest that torch finds.",
+    )
+    workers: int | None = option(
+        None,
+        Whole(1, 256),
+        "workers",
+        "Processes that read audio, and threads that train; 'auto': one for each core.",
+    )
+
+
+def options() -> Mapping[str, dataclasses.Field[Any]]:
+    """The fields of `Options`, by name, in their order."""
+    return {field.name: field for field in dataclasses.fields(Options)}
+
+
+def group(*names: str) -> tuple[str, ...]:
+    """The options of some groups, in the order of the groups."""
+    every = options()
+    return tuple(o for name in names for o in every if every[o].metadata["group"] == name)
+
+
+def shown(value: object) -> str:
+    """An option's value as people type it."""
+    if value is None:
+        return AUTO
+    if isinstance(value, tuple):
+        return ",".join(shown(one) for one in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,89 @@
+"""Feature sets -> does each carry the label, and is it tied to the audio?"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from genre_vae.config import AuditConfig, Given
+from genre_vae.stages.collect import Collection
+from genre_vae.stages.inputs import Inputs, InputVectors
+from genre_vae.stages.lyrics import Words
+from genre_vae.tracking.run import Artifact, Recorder, Run, stage
+
+
+@dataclass(frozen=True, eq=False)
+class Audits:
+    """A row for each modality: the fields of `genre_vae.evaluation.audit.Audit`, ``modality``."""
+
+    table: pd.DataFrame
+
+    def verdict(self, modality: str) -> str:
+        """What was found about a modality."""
+        return str(self.table.set_index("modality")["verdict"][modality])
+
+    def save(self, folder: Path) -> None:
+        """Write ``audit.csv`` and ``audit.md``."""
+        from genre_vae.report import markdown
+
+        self.table.to_csv(folder / "audit.csv", index=False)
+        (folder / "audit.md").write_text(markdown.audit_markdown(self.table), "utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> Audits:
+        """Read what `save` wrote."""
+        return cls(pd.read_csv(folder / "audit.csv"))
+
+
+@stage("audit")
+def judge(
+    record: Recorder,
+    audio: Collection,
+    vectors: InputVectors | None,
+    words: Words | None,
+    *,
+    config: AuditConfig,
+) -> Audits:
+    """The audit of every modality.
+
+    The genre itself is audited with the rest, so that a verdict against it shows the rule at work.
+    Vectors were audited when they were made.
+    """
+    from genre_vae.evaluation import audit
+    from genre_vae.features.fusion import one_hot
+    from genre_vae.features.spectral import mean_spectrum
+
+    mfcc = audio.reference
+    mel = mean_spectrum(audio.mel)
+    pairs = {"mfcc": (mfcc, mel), "mel": (mel, mfcc)}
+    if words is not None:
+        pairs["lyrics"] = (words.embedding, mfcc)
+    if mfcc.has_labels:
+        pairs["genre"] = (one_hot(mfcc), mfcc)
+    found = {
+        name: audit.audit(modality, against, seed=config.seed)
+        for name, (modality, against) in pairs.items()
+    }
+    table = pd.DataFrame([{"modality": name, **asdict(row)} for name, row in found.items()])
+    if vectors is not None:
+        table = pd.concat([table, vectors.audit], ignore_index=True)
+    rows = list(table.itertuples())
+    record.tags({f"verdict/{row.modality}": row.verdict for row in rows})
+    record.note = "\n".join(f"{row.modality}: {row.verdict}, {row.reason}" for row in rows)
+    return Audits(table)
+
+
+def audit(
+    run: Run, given: Given, inputs: Inputs, words: Artifact[Words] | None
+) -> Artifact[Audits]:
+    """The audit of what a level reads."""
+    return run.do(
+        judge,
+        inputs.audio,
+        inputs.other,
+        words,
+        config=AuditConfig(given.seed),
+        title="what carries the label",
+    )

@@ -1,0 +1,178 @@
+"""A folder of audio -> a catalog, and the features of its tracks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from genre_vae.collection.catalog import Catalog, scan
+from genre_vae.config import Given
+from genre_vae.records import FeatureSet, InputError, known_genres
+from genre_vae.tracking.run import Artifact, Recorder, Run, stage
+
+TABLES = ("skipped", "faults", "catalog")
+
+
+@dataclass(frozen=True, eq=False)
+class Collection:
+    """What the audio itself gives of the tracks of a folder.
+
+    Parameters
+    ----------
+    mfcc : values (n, 40)
+        Mean and standard deviation of each coefficient.
+    mel : values (n, 10, 1, 64, 128)
+        Windows of the log-mel spectrogram, in dB below each clip's peak.
+    skipped : columns track_id, genre, reason
+        Files that could not be used.
+    faults : columns track_id, genre, fault, of
+        Tracks in GTZAN's list of faults, and tracks that repeat the track `of`.
+    catalog : columns track_id, genre, digest
+        Every audio file.
+    """
+
+    mfcc: FeatureSet
+    mel: FeatureSet
+    skipped: pd.DataFrame
+    faults: pd.DataFrame
+    catalog: pd.DataFrame
+    provenance: str = ""  # nothing that was trained on other data has a part in it
+    tags: FeatureSet | None = None  # no tagger has
+
+    @property
+    def reads(self) -> str:
+        """The name of the vectors that dense models read."""
+        return self.mfcc.name
+
+    def read(self, name: str) -> FeatureSet:
+        """The input of a model by its name; mel windows stay on disk."""
+        inputs = {"mfcc": self.mfcc, "mel": self.mel}
+        if name == "mel, first window":
+            return self.mel.derive(name, self.mel.values[:, :1])
+        return inputs[name]
+
+    @property
+    def reference(self) -> FeatureSet:
+        """The MFCC statistics that an audit compares with: without tracks that repeat another,
+        whose tie to the audio is more than their own sound."""
+        repeats = self.faults["track_id"][self.faults["of"] != ""].tolist()
+        return self.mfcc.select(self.mfcc.ids[~np.isin(self.mfcc.ids, repeats)])
+
+    @property
+    def digests(self) -> list[str]:
+        """The digest of each track's file, in the order of the features."""
+        digests = self.catalog.set_index("track_id")["digest"]
+        return [str(one) for one in digests.loc[self.mfcc.ids.tolist()]]
+
+    def save(self, folder: Path) -> None:
+        """Write the features, the tables, and the seed's ``X.npy`` (standardised) and
+        ``X_spec.npy`` (the first windows)."""
+        from genre_vae.scaling import Scaler
+
+        self.mfcc.save(folder, "mfcc")
+        self.mel.save(folder, "mel")
+        self.mel.derive("mel, first window", self.mel.values[:, 0]).save(folder, "X_spec")
+        standardised = Scaler.standardise(self.mfcc.values)
+        self.mfcc.derive("mfcc, standardised", standardised).save(folder, "X")
+        for name in TABLES:
+            getattr(self, name).to_csv(folder / f"{name}.csv", index=False)
+
+    @classmethod
+    def load(cls, folder: Path) -> Collection:
+        """Read what `save` wrote."""
+        skipped, faults, catalog = (
+            pd.read_csv(folder / f"{name}.csv", dtype=str, keep_default_na=False) for name in TABLES
+        )
+        mel = FeatureSet.load(folder, "mel", mmap=True)
+        return cls(FeatureSet.load(folder, "mfcc"), mel, skipped, faults, catalog)
+
+
+@dataclass(frozen=True)
+class ExtractConfig:
+    """Nothing: all of it is constants in the source, which the fingerprint covers."""
+
+
+@stage("features")
+def extract(record: Recorder, catalog: Catalog, *, config: ExtractConfig) -> Collection:
+    """MFCC statistics and mel windows of every usable track, in one pass over the audio."""
+    from genre_vae.collection import faults as known_faults
+    from genre_vae.features.spectral import extract_catalog
+
+    mfcc, mel, skipped = extract_catalog(
+        catalog,
+        workers=record.workers,
+        progress=lambda results: record.progress(results, total=len(catalog.tracks)),
+    )
+    faults = known_faults.table(catalog, mel)
+    genres = known_genres(mfcc.labels)
+    record.metrics({"tracks": len(mfcc), "skipped": len(skipped), "genres": len(genres)})
+    record.metrics({"faults": faults["track_id"].nunique()})
+    record.note = "\n".join(
+        [
+            f"{len(mfcc)} tracks {_where(mfcc)}, {_count(len(skipped), 'file')} left out",
+            *(f"left out: {row.track_id}: {row.reason}" for row in skipped.itertuples()),
+            *([f"{_kinds_of(faults)} (faults.csv)"] if len(faults) else []),
+        ]
+    )
+    return Collection(mfcc, mel, skipped, faults, catalog.tracks.drop(columns="path"))
+
+
+def _where(mfcc: FeatureSet) -> str:
+    genres, unknown = known_genres(mfcc.labels), int((mfcc.labels == "").sum())
+    where = f"in {_count(len(genres), 'genre')}" if genres else "without genres"
+    if genres and unknown:
+        where += f" ({unknown} of them in none: label metrics leave those out)"
+    return where
+
+
+def _kinds_of(faults: pd.DataFrame) -> str:
+    parts = {
+        "in GTZAN's list of faulty clips": int((faults["of"] == "").sum()),
+        "the same as another": int((faults["of"] != "").sum()),
+    }
+    return ", ".join(f"{count} {what}" for what, count in parts.items() if count)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
+
+
+def collect(run: Run, given: Given) -> Artifact[Collection]:
+    """The features of the collection that ``data`` names."""
+    catalog = catalog_of(run, given)
+    return run.do(extract, catalog, config=ExtractConfig(), title=f"mfcc and mel of {catalog.name}")
+
+
+def catalog_of(run: Run, given: Given) -> Catalog:
+    """The collection that ``data`` names, without GTZAN's faults for ``faults=drop``."""
+    folder = data_folder(run, given)
+    digests = run.root / ".cache" / "digests.json"
+    catalog = scan(folder, digests=digests, verify=given.verify == "yes")
+    if given.faults == "keep":
+        return catalog
+    from genre_vae.collection.gtzan import without_listed
+
+    kept = without_listed(catalog)
+    dropped = len(catalog.tracks) - len(kept.tracks)
+    print(f"{'data':<10} {dropped} clips in GTZAN's list of faults are dropped", flush=True)
+    return kept
+
+
+def data_folder(run: Run, given: Given) -> Path:
+    """The folder that ``data`` names; the demo corpus is written where it is not yet there."""
+    if given.data in ("auto", "demo"):
+        from genre_vae.collection import demo
+
+        gtzan = run.root / "data" / "gtzan"
+        if given.data == "auto" and gtzan.is_dir():
+            print(f"{'data':<10} {gtzan}")
+            return gtzan
+        folder = demo.ensure(run.root / "data" / "demo", workers=run.workers)
+        print(f"{'data':<10} the demo corpus, {folder}")
+        return folder
+    if not given.data.strip():
+        raise InputError("data is empty: name a folder, 'demo' or 'auto'")
+    return given.path(given.data)

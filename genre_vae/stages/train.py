@@ -1,0 +1,161 @@
+"""An input -> an embedding: a baseline, or a model trained once per seed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from genre_vae.config import BaselineConfig, Given, TrainingConfig
+from genre_vae.methods import Method
+from genre_vae.models.config import TrainConfig
+from genre_vae.records import Embedding, FeatureSet, member_folder
+from genre_vae.stages.collect import Collection
+from genre_vae.stages.inputs import Inputs, InputVectors, row_config
+from genre_vae.tracking.run import Artifact, Recorder, Run, stage
+
+LOG_EVERY = 5  # epochs between two points of a curve in the tracking store; history.csv has all
+COMPONENTS = 16  # principal components, where ``latent_dim`` is not given: as dense models
+
+
+@stage("train")
+def baseline(
+    record: Recorder, source: Collection | InputVectors, *, config: BaselineConfig
+) -> Embedding:
+    """Principal components of an input, or the input itself."""
+    from genre_vae.features import pca
+
+    row = config.row
+    features = source.read(row.reads)
+    encoder = ""
+    if config.n_components is None:
+        embedding = pca.classical_mds(features)
+    else:
+        projection = pca.fit_pca(features, n_components=config.n_components)
+        encoder = "pca.npz"
+        projection.save(record.folder / encoder)
+        embedding = projection.apply(features)
+    record.metrics({"components": embedding.values.shape[1]})
+    return Embedding(
+        row.method,
+        row.title,
+        row.stem,
+        row.reads,
+        (row.reads,),
+        source.provenance,
+        members=(embedding,),
+        encoder=encoder,
+    )
+
+
+@stage("train", without=("genre_vae.report",))
+def fit(
+    record: Recorder, source: Collection | InputVectors, *, config: TrainingConfig
+) -> Embedding:
+    """A model trained once per seed, and the tracks' codes by each member.
+
+    A training that was killed continues from its last checkpoint.
+    """
+    import pandas as pd
+
+    from genre_vae.models import checkpoint, encoding, training
+    from genre_vae.report import charts
+
+    row, model = config.row, config.train.model
+    features = source.read(row.reads)
+    train = _with_clusters(features, config)
+
+    def on_epoch(seed: int, epoch: checkpoint.Epoch) -> None:
+        if epoch.epoch % LOG_EVERY == 0:
+            losses = {"train_loss": epoch.train_loss, "val_loss": epoch.val_loss}
+            named = {f"{name}/seed_{seed}": value for name, value in losses.items()}
+            record.metrics(named, step=epoch.epoch)
+
+    trained = training.fit_seeds(
+        features,
+        train,
+        seeds=config.numbers,
+        workers=record.workers,
+        on_epoch=on_epoch,
+        checkpoint=lambda seed: _folder(record, config, seed) / f"{model}_last.pth",
+    )
+    encoder = f"{model}_best.pth"
+    for one in trained:
+        checkpoint.save(one, _folder(record, config, one.config.seed) / encoder)
+    histories = {one.config.seed: one.history for one in trained}
+    rows = [(seed, *epoch) for seed, history in histories.items() for epoch in history]
+    columns = ["seed", *checkpoint.Epoch._fields]
+    pd.DataFrame(rows, columns=columns).to_csv(record.folder / "history.csv", index=False)
+    means = {
+        name: float(np.mean([getattr(one.best, name) for one in trained]))
+        for name in checkpoint.Epoch._fields
+        if name != "train_loss"
+    }
+    record.metrics({f"best/{name}": value for name, value in means.items()})
+    title = f"{model} on {features.name}"
+    record.figure(f"{model}_loss.png", charts.loss_curves(histories, title=title))
+    record.note = (
+        f"best epoch {means['epoch']:.0f}, validation loss {means['val_loss']:.2f} "
+        f"(mean over seeds: {config.seeds})"
+    )
+    return Embedding(
+        row.method,
+        row.title,
+        row.stem,
+        row.reads,
+        (row.reads,),
+        source.provenance,
+        members=tuple(encoding.encode(one, features) for one in trained),
+        seeds=config.numbers,
+        encoder=encoder,
+    )
+
+
+def _with_clusters(features: FeatureSet, config: TrainingConfig) -> TrainConfig:
+    """The training, with the number of clusters that a CVAE is conditioned on."""
+    from genre_vae import clustering
+    from genre_vae.scaling import Scaler
+
+    train = config.train
+    if train.model != "cvae" or train.condition_on != "clusters":
+        return train
+    scaled = features.derive(features.name, Scaler.standardise(features.values))
+    found = clustering.resolve_n_clusters(config.n_clusters, scaled, seed=train.seed)
+    return replace(train, n_clusters=found)
+
+
+def _folder(record: Recorder, config: TrainingConfig, seed: int) -> Path:
+    folder = member_folder(record.folder, config.numbers, config.numbers.index(seed))
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def train(
+    run: Run, given: Given, inputs: Inputs, method: Method, config: TrainConfig | None
+) -> Artifact[Embedding]:
+    """The embedding that a method makes of its input.
+
+    Parameters
+    ----------
+    method
+        A baseline, or a method with a model.
+    config
+        The training of its model, from `Given.train`; None for a baseline.
+    """
+    source, reads = inputs.of(method, given.mel_view)
+    row = row_config(method, reads)
+    if config is None:
+        n_components = COMPONENTS if given.latent_dim is None else given.latent_dim
+        chosen = None if method.key == "raw" else n_components
+        title = f"{method.key}({reads})"
+        return run.do(baseline, source, config=BaselineConfig(row, chosen), title=title)
+    weighted = f", beta {config.beta:g}" if config.model == "betavae" else ""
+    plural = "s" * (given.seeds > 1)
+    clusters = given.n_clusters if method.key == "cvae_clusters" else None
+    return run.do(
+        fit,
+        source,
+        config=TrainingConfig(row, config, clusters, given.seeds),
+        title=f"{method.key}({reads}){weighted}, {given.seeds} seed{plural}",
+    )

@@ -1,0 +1,520 @@
+"""Runs, and stages that are done or found.
+
+An entry point opens one `Run`, which holds the summary. A stage is a function of records and a
+frozen config, which captures nothing and returns a record; `Run.do` finds its finished run by its
+fingerprint, or does the work as a child run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import shutil
+import threading
+import time
+import typing
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
+
+import mlflow
+from filelock import FileLock
+from mlflow.entities import Metric, Param, RunStatus, RunTag
+from mlflow.entities import Run as StoredRun
+from mlflow.tracking import MlflowClient
+from tqdm import tqdm
+
+from genre_vae.collection.catalog import Catalog
+from genre_vae.records import InputError
+from genre_vae.tracking import cache, registry, store
+from genre_vae.tracking.store import Terminated
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from mlflow.data.pandas_dataset import PandasDataset
+
+FLUSH_AT = 500  # metrics sent in one batch: a call each costs a hundred times as much
+MAX_BATCH = 1000  # metrics that one batch may hold
+NOTE = "mlflow.note.content"
+SHOWN = ("*_task_*", "audit.*", "beta_sweep.*")  # files of stages that their run shows as its own
+CHECKPOINT = ".pth"  # what a killed stage leaves that the next one can use
+
+
+class Product(Protocol):
+    """A record that a stage returns."""
+
+    def save(self, folder: Path) -> None:
+        """Write it into a folder."""
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote."""
+
+
+T = TypeVar("T", bound=Product)
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Stage(Generic[T]):
+    """A function of records with a name, whose finished runs can be found again."""
+
+    name: str
+    function: Callable[..., T]
+    without: tuple[str, ...] = ()
+
+    @cached_property
+    def product(self) -> type[T]:
+        """The record that it returns."""
+        made: type[T] = typing.get_type_hints(self.function)["return"]
+        return made
+
+    def code(self) -> cache.Code:
+        """The code that decides its result."""
+        return cache.code_of(self.function, without=self.without)
+
+
+_STAGES: dict[str, Stage[Any]] = {}
+
+
+def stage(name: str, *, without: tuple[str, ...] = ()) -> Callable[[Callable[..., T]], Stage[T]]:
+    """Make a stage of a function ``f(record, *inputs, config) -> product``.
+
+    Parameters
+    ----------
+    name
+        Its name in the store.
+    without
+        Modules that it draws with beside its result: a change in them does not make it anew.
+    """
+
+    def decorate(function: Callable[..., T]) -> Stage[T]:
+        made = Stage(name, function, without)
+        _STAGES[name] = made
+        return made
+
+    return decorate
+
+
+class Recorder:
+    """What a stage writes to beside its result: files, metrics, tags and a note on its run.
+
+    Parameters
+    ----------
+    folder
+        For files; they become artifacts of the run.
+    workers
+        Processes or threads that the stage may use. They do not change its result.
+    """
+
+    def __init__(self, client: MlflowClient, run_id: str, folder: Path, workers: int = 1) -> None:
+        self.folder = folder
+        self.workers = workers
+        self.note = ""
+        self._client = client
+        self._run_id = run_id
+        self._metrics: list[Metric] = []
+        self._lock = threading.Lock()  # members train in threads
+
+    def metrics(self, values: Mapping[str, float], *, step: int = 0) -> None:
+        """Buffer metrics; they are sent in batches."""
+        now = int(time.time() * 1000)
+        made = [Metric(key, float(value), now, step) for key, value in values.items()]
+        with self._lock:
+            self._metrics += made
+            if len(self._metrics) >= FLUSH_AT:
+                self._send()
+
+    def flush(self) -> None:
+        """Send what is buffered."""
+        with self._lock:
+            self._send()
+
+    def _send(self) -> None:
+        waiting, self._metrics = self._metrics, []
+        for start in range(0, len(waiting), MAX_BATCH):
+            self._client.log_batch(self._run_id, waiting[start : start + MAX_BATCH])
+
+    def tags(self, values: Mapping[str, object]) -> None:
+        """Set tags."""
+        tags = [RunTag(key, str(value)) for key, value in values.items()]
+        self._client.log_batch(self._run_id, tags=tags)
+
+    def progress(self, results: Iterable[R], *, total: int) -> Iterable[R]:
+        """Pass results on under a progress bar, where there is a terminal."""
+        shown: Iterable[R] = tqdm(
+            results, total=total, unit="file", desc=f"{'':<10}", leave=False, disable=None
+        )
+        return shown
+
+    def figure(self, name: str, figure: Figure) -> None:
+        """Write a figure as a file."""
+        figure.savefig(self.folder / name, dpi=150)
+
+    def model(self, folder: Path, example: str) -> None:
+        """Log the model that was saved in a folder (`registry.log_model`)."""
+        self.tags({registry.MODEL_URI: registry.log_model(folder, example)})
+
+
+class Artifact(Generic[T]):
+    """A finished stage: `value` is its product, read from `folder` when it is first asked for, so
+    that work done now and work found again are the same by construction."""
+
+    def __init__(
+        self, made: StoredRun, stage: Stage[T], dataset: Catalog, inputs: Sequence[Any] | None
+    ) -> None:
+        self.stage = stage
+        self.dataset = dataset
+        self.run_id: str = made.info.run_id
+        self.fingerprint: str = made.data.tags["fingerprint"]
+        self.title: str = made.data.tags["mlflow.runName"]
+        self.note: str = made.data.tags.get(NOTE, "")
+        self.tags: Mapping[str, str] = made.data.tags
+        self.metrics: Mapping[str, float] = made.data.metrics
+        self.reused = False
+        self.seconds = 0.0
+        self._run = made
+        self._inputs = inputs
+
+    @cached_property
+    def folder(self) -> Path:
+        """A local folder with its files; downloaded where the store is not on this disk."""
+        return local_artifacts(self._run)
+
+    @cached_property
+    def value(self) -> T:
+        """The record that the stage returned."""
+        return self.stage.product.load(self.folder)
+
+
+Input = Artifact[Any] | Sequence[Artifact[Any]] | Catalog | Any
+
+
+@dataclass
+class Run:
+    """The open run of an entry point or a level: does stages under it and remembers them."""
+
+    root: Path
+    client: MlflowClient
+    level: str
+    run_id: str
+    workers: int = 1
+    done: list[Artifact[Any]] = field(default_factory=list)
+    summarised: bool = False
+
+    def do(self, stage: Stage[T], *inputs: Input, config: object, title: str) -> Artifact[T]:
+        """Find the finished run of a stage with these inputs and this config, or do it.
+
+        Parameters
+        ----------
+        stage
+            What is done.
+        inputs
+            What its function takes: artifacts, whose values it gets; lists of them; None; or
+            other records with a ``fingerprint``. The first with a dataset says what it is about.
+        config
+            A frozen dataclass: everything else that decides the result.
+        title
+            The name that its run gets.
+        """
+        dataset = next(found for one in inputs if (found := _dataset_of(one)) is not None)
+        fingerprint = cache.fingerprint(
+            stage.name, config, [_fingerprint_of(one) for one in inputs], stage.code()
+        )
+        work = self.root / ".cache" / "work" / fingerprint
+        work.parent.mkdir(parents=True, exist_ok=True)
+        artifacts = [one for each in inputs for one in _artifacts_in(each)]
+        started = time.monotonic()
+        # Whoever asks for the same work at the same time waits here, then finds it done.
+        with FileLock(f"{work}.lock"):
+            made = self._finished(stage.name, fingerprint)
+            reused = made is not None
+            if made is None:
+                print(f"{stage.name:<10} {title}", flush=True)
+                tags = {
+                    "stage": stage.name,
+                    "level": self.level,
+                    "dataset": dataset.fingerprint,
+                    "fingerprint": fingerprint,
+                    "inputs": " ".join(one.run_id for one in artifacts),
+                }
+                made = self._compute(stage, inputs, config, title, dataset, tags, work)
+            artifact = Artifact(made, stage, dataset, artifacts)
+        artifact.reused, artifact.seconds = reused, time.monotonic() - started
+        self.done.append(artifact)
+        _report(artifact)
+        return artifact
+
+    def _compute(
+        self,
+        stage: Stage[T],
+        inputs: Sequence[Input],
+        config: object,
+        title: str,
+        dataset: Catalog,
+        tags: Mapping[str, str],
+        work: Path,
+    ) -> StoredRun:
+        work.mkdir(exist_ok=True)
+        for left in work.rglob("*"):  # by a run that was killed: only its checkpoints are of use
+            if left.is_file() and (left.name.startswith(".") or left.suffix != CHECKPOINT):
+                left.unlink()
+        params = {name: str(value) for name, value in cache.flat(config).items()}
+        with open_child(self.client, title, tags, params) as run_id:
+            mlflow.log_input(_mlflow_dataset(dataset), context=stage.name)
+            record = Recorder(self.client, run_id, work, self.workers)
+            try:
+                product = stage.function(record, *map(_value_of, inputs), config=config)
+                product.save(work)
+            except Exception:  # done again, it would fail again: there is nothing to keep
+                shutil.rmtree(work)
+                raise
+            finally:
+                record.flush()
+            if record.note:
+                record.tags({NOTE: record.note})
+            cache.write_manifest(work)
+            mlflow.log_artifacts(str(work))
+        shutil.rmtree(work)
+        return self.client.get_run(run_id)
+
+    def _finished(self, name: str, fingerprint: str) -> StoredRun | None:
+        """The newest finished run with this fingerprint, if its files are all still there."""
+        where = (
+            f"tags.stage = '{name}' and tags.fingerprint = '{fingerprint}' "
+            "and attributes.status = 'FINISHED'"
+        )
+        found = store.search(self.client, where, most=1)
+        return found[0] if found and _is_whole(found[0]) else None
+
+    def find(self, run_id: str, dataset: Catalog) -> Artifact[Any]:
+        """A stage's finished run of a dataset, by its id or the beginning of it.
+
+        Raises
+        ------
+        InputError
+            If there is no such run, or it is no stage's, not finished or about something else.
+        """
+        where = f"attributes.run_id LIKE '{run_id}%'" if run_id.isalnum() else ""
+        found = store.search(self.client, where) if where else []
+        if len(found) != 1:
+            raise InputError(
+                f"run {run_id!r}: {len(found) or 'no'} such runs in the tracking store"
+            )
+        (run,) = found
+        tags = run.data.tags
+        known = tags.get("stage") in _STAGES and run.info.status == "FINISHED"
+        if not known or not _is_whole(run):
+            raise InputError(f"run {run_id!r}: not the finished run of a stage")
+        if tags["dataset"] != dataset.fingerprint:
+            raise InputError(f"run {run_id!r}: about another collection than {dataset.folder}")
+        found_again = Artifact(run, _STAGES[tags["stage"]], dataset, None)
+        found_again.reused = True
+        return found_again
+
+    def inputs(self, artifact: Artifact[Any]) -> list[Artifact[Any]]:
+        """The stages whose products a stage has read."""
+        if artifact._inputs is None:
+            ids = artifact.tags.get("inputs", "").split()
+            artifact._inputs = [self.find(run_id, artifact.dataset) for run_id in ids]
+        return list(artifact._inputs)
+
+    def finished(self, name: str, dataset: Catalog, run_ids: Sequence[str] = ()) -> list[StoredRun]:
+        """The finished runs of a stage on a dataset, the newest first; only some, where ids are
+        given."""
+        where = (
+            f"tags.stage = '{name}' and tags.dataset = '{dataset.fingerprint}' "
+            "and attributes.status = 'FINISHED'"
+        )
+        if run_ids:
+            where += f" and attributes.run_id IN ({', '.join(map(repr, run_ids))})"
+        return store.search(self.client, where)
+
+    def summary(
+        self, best: Artifact[Any], shown: Sequence[Artifact[Any]], *, listed: bool = True
+    ) -> None:
+        """Put what a person looks for first on this run itself, since the UI folds its children.
+
+        Parameters
+        ----------
+        best
+            Its metrics and tags ``best/...`` become this run's.
+        shown
+            Their tables and figures become this run's, their verdicts its tags, and their texts in
+            Markdown its description.
+        listed
+            Whether to print where the files are.
+        """
+        files = [path for one in shown for name in SHOWN for path in sorted(one.folder.glob(name))]
+        tags = {key: text for key, text in best.tags.items() if key.startswith("best/")}
+        for one in shown:
+            tags |= {key: text for key, text in one.tags.items() if key.startswith("verdict/")}
+        record = Recorder(self.client, self.run_id, self.root)
+        record.metrics({k: value for k, value in best.metrics.items() if k.startswith("best/")})
+        record.flush()
+        note = ""
+        for text in (file.read_text("utf-8") for file in files if file.suffix == ".md"):
+            if len(note) + len(text) < registry.MAX_TAG:  # half a table helps nobody
+                note += f"{text}\n"
+        record.tags(tags | {NOTE: note})
+        for file in files:
+            mlflow.log_artifact(str(file), run_id=self.run_id)
+        self.summarised = True
+        reused = sum(one.reused for one in self.done)
+        print(f"{self.level}: {len(self.done)} stages, {reused} reused")
+        if listed and files:
+            folder = local_artifacts(self.client.get_run(self.run_id))
+            for file in files:
+                print(f"  {folder / file.name}")
+
+    @contextlib.contextmanager
+    def group(self, level: str) -> Iterator[Run]:
+        """A level as a child run of its own, under which its stages run."""
+        with open_child(self.client, level, {}, {}) as run_id:
+            child = Run(self.root, self.client, level, run_id, self.workers)
+            yield child
+        self.done += child.done
+
+
+@contextlib.contextmanager
+def open_run(entry_point: str, options: Mapping[str, str], *, workers: int = 1) -> Iterator[Run]:
+    """The run of one entry point: opened in the store, closed with the right status.
+
+    Under ``mlflow run`` it is the run that command has made; otherwise a new one. It ends FINISHED,
+    FAILED for any error, and KILLED for SIGTERM and Ctrl-C.
+
+    Parameters
+    ----------
+    entry_point
+        Its name, also the level of the stages that it does.
+    options
+        The resolved options, logged where ``mlflow run`` has not logged the typed ones already.
+    workers
+        Processes or threads that stages may use.
+    """
+    root = store.project_root()
+    client = store.open_store(root)
+    with store.sigterm_raises(), _ended(client, mlflow.start_run(run_name=entry_point)) as run_id:
+        tags = store.identity() | {"mlflow.runName": entry_point, "entry_point": entry_point}
+        logged = client.get_run(run_id).data.params
+        params = {name: text for name, text in options.items() if name not in logged}
+        _log(client, run_id, params, tags)
+        client.log_dict(run_id, dict(options), "options.json")
+        client.log_dict(run_id, store.environment(), "environment.json")
+        started = time.monotonic()
+        run = Run(root, client, entry_point, run_id, workers)
+        yield run
+        if run.done and not run.summarised:  # a single stage, after what it needed
+            run.summary(run.done[-1], run.done[-1:])
+            print(f"  {run.done[-1].folder}")
+        print(f"{entry_point}: run {run_id} finished in {time.monotonic() - started:.1f} s")
+        uri = mlflow.get_tracking_uri()
+        if uri.startswith("sqlite:"):  # of another store its owner knows the address
+            print(f"look at it with: mlflow ui --backend-store-uri {shlex.quote(uri)}")
+
+
+@contextlib.contextmanager
+def open_child(
+    client: MlflowClient, name: str, tags: Mapping[str, str], params: Mapping[str, str]
+) -> Iterator[str]:
+    """A child of the open run, created with its tags and ended with the status that fits."""
+    made = mlflow.start_run(run_name=name, nested=True, tags={**store.identity(), **tags})
+    with _ended(client, made) as run_id:
+        _log(client, run_id, params, {})
+        yield run_id
+
+
+def _log(
+    client: MlflowClient, run_id: str, params: Mapping[str, str], tags: Mapping[str, str]
+) -> None:
+    client.log_batch(
+        run_id,
+        params=[Param(key, value) for key, value in params.items()],
+        tags=[RunTag(key, value) for key, value in tags.items()],
+    )
+
+
+@contextlib.contextmanager
+def _ended(client: MlflowClient, made: mlflow.ActiveRun) -> Iterator[str]:
+    status = RunStatus.FAILED
+    try:
+        yield made.info.run_id
+        status = RunStatus.FINISHED
+    except (KeyboardInterrupt, Terminated):
+        status = RunStatus.KILLED
+        raise
+    finally:
+        mlflow.end_run(RunStatus.to_string(status))
+
+
+def local_artifacts(run: StoredRun) -> Path:
+    """A local folder with a run's artifacts; downloaded where the store is not on this disk."""
+    return Path(mlflow.artifacts.download_artifacts(artifact_uri=run.info.artifact_uri))
+
+
+def _is_whole(run: StoredRun) -> bool:
+    try:
+        folder = local_artifacts(run)
+    except OSError:
+        return False
+    uri = run.data.tags.get(registry.MODEL_URI)  # a model lies beside the run's own files
+    return cache.is_whole(folder) and (uri is None or registry.is_there(uri))
+
+
+def _report(artifact: Artifact[Any]) -> None:
+    name, title = artifact.stage.name, artifact.title
+    if artifact.reused:
+        print(f"{name:<10} {title}: reused run {artifact.run_id[:8]}", flush=True)
+    else:
+        print(f"{'':<10} done in {artifact.seconds:.1f} s", flush=True)
+    for line in artifact.note.splitlines():
+        print(f"{'':<10} {line}", flush=True)
+
+
+def _artifacts_in(given: Input) -> list[Artifact[Any]]:
+    if isinstance(given, Artifact):
+        return [given]
+    return [one for one in given if isinstance(one, Artifact)] if _is_list(given) else []
+
+
+def _dataset_of(given: Input) -> Catalog | None:
+    if isinstance(given, Catalog):
+        return given
+    return next((one.dataset for one in _artifacts_in(given)), None)
+
+
+def _fingerprint_of(given: Input) -> object:
+    if given is None:
+        return None
+    if _is_list(given):
+        return [_fingerprint_of(one) for one in given]
+    return str(given.fingerprint)
+
+
+def _value_of(given: Input) -> Any:
+    if _is_list(given):
+        return [_value_of(one) for one in given]
+    return given.value if isinstance(given, Artifact) else given
+
+
+def _is_list(given: Input) -> bool:
+    return isinstance(given, (list, tuple))
+
+
+def _mlflow_dataset(dataset: Catalog) -> PandasDataset:
+    """The catalog as MLflow keeps datasets: schema, row count, and our fingerprint as digest."""
+    from mlflow.data.pandas_dataset import from_pandas
+
+    with warnings.catch_warnings():
+        # MLflow registers its source for local folders twice and warns that it had to choose.
+        warnings.filterwarnings("ignore", "The specified dataset source can be interpreted")
+        return from_pandas(
+            dataset.tracks,
+            source=str(dataset.folder),
+            targets="genre",
+            name=dataset.name,
+            digest=dataset.fingerprint,
+        )

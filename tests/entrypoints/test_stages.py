@@ -1,0 +1,228 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from click.testing import CliRunner
+from mlflow.tracking import MlflowClient
+
+from genre_vae.records import Assignment, FeatureSet
+from genre_vae.tracking.run import local_artifacts
+from tests.helpers import (
+    HARD_FILES,
+    QUICK,
+    artifacts_of,
+    invoke,
+    noise_collection,
+    run_of,
+)
+
+
+def test_bad_data_marks_the_run_failed(runner: CliRunner, store: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "music"
+    (folder / "rock").mkdir(parents=True)
+    for name in "abc":
+        (folder / "rock" / f"{name}.wav").write_bytes(b"")
+    result = invoke(runner, "easy", "--data", str(folder))
+    assert result.exit_code == 2
+    assert "3 of 3 audio files cannot be used" in result.output
+    assert "Traceback" not in result.output
+    statuses = {run.info.status for run in MlflowClient().search_runs(["0"])}
+    assert statuses == {"FAILED"}
+
+
+def test_more_clusters_than_tracks(runner: CliRunner, store: Path, corpus: Path) -> None:
+    result = invoke(
+        runner, "cluster", "--data", str(corpus), "--model", "pca", "--n_clusters", "21"
+    )
+    assert result.exit_code == 2
+    assert "Error: n_clusters=21 with 20 tracks" in result.output
+
+
+def test_comparing_nothing_says_what_to_run(runner: CliRunner, store: Path, corpus: Path) -> None:
+    result = invoke(runner, "compare", "--data", str(corpus))
+    assert result.exit_code == 2
+    assert "run the entry point easy first" in result.output
+
+
+def test_seeds_are_members_with_their_own_latents(
+    runner: CliRunner, store: Path, corpus: Path
+) -> None:
+    assert invoke(runner, "cluster", "--data", str(corpus), *QUICK).exit_code == 0
+    train, cluster = (local_artifacts(run_of(s)) for s in ("train", "cluster"))
+    first, second = FeatureSet.load(train, "Z_vae"), FeatureSet.load(train / "seed_1", "Z_vae")
+    np.testing.assert_array_equal(first.ids, second.ids)
+    assert not np.allclose(first.values, second.values)
+    assert {"vae_best.pth", "vae_last.pth", "vae_loss.png", "history.csv"} <= {
+        path.name for path in train.iterdir()
+    }
+    assert Assignment.load(cluster).clusters.shape == (2, 20)
+    members = pd.read_csv(cluster / "members.csv")
+    assert members["seed"].tolist() == [0, 1]
+    assert run_of("cluster").data.metrics["ami"] == pytest.approx(members["ami"].mean())
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"filename,text\na,b\n", "no column 'lyrics'"),
+        (b"filename,lyrics\na,x\na,y\n", "keys occur twice"),
+        (b"\xff\xfe\x00", "not UTF-8"),
+        (b"", "the file is empty"),
+        (b"filename,lyrics\nnobody,x\n", "no song matches a track"),
+    ],
+)
+def test_a_bad_lyrics_file_ends_in_one_line(
+    runner: CliRunner, store: Path, corpus: Path, tmp_path: Path, content: bytes, said: str
+) -> None:
+    (tmp_path / "words.csv").write_bytes(content)
+    arguments = ("--data", str(corpus), "--lyrics", str(tmp_path / "words.csv"), "--workers", "2")
+    result = invoke(runner, "lyrics", *arguments)
+    assert result.exit_code == 2
+    assert said in result.output
+    assert result.output.count("Error: ") == 1
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("name", ["features", "lyrics", "train", "cluster", "visualize", "audit"])
+def test_each_entry_point_works_alone(
+    runner: CliRunner, store: Path, corpus: Path, name: str
+) -> None:
+    arguments = QUICK if name in ("train", "cluster", "visualize") else QUICK[-2:]
+    result = invoke(runner, name, "--data", str(corpus), *arguments)
+    assert result.exit_code == 0, result.output
+
+
+def test_any_finished_clustering_run_can_be_evaluated_and_any_embedding_drawn(
+    runner: CliRunner, store: Path, corpus: Path
+) -> None:
+    data = ("--data", str(corpus), "--workers", "2")
+    nothing = invoke(runner, "evaluate", *data)
+    assert nothing.exit_code == 2
+    assert "no finished clustering run" in nothing.output
+    cvae = ("--model", "cvae", "--condition_on", "clusters")
+    result = invoke(runner, "cluster", "--data", str(corpus), *cvae, *QUICK)
+    assert result.exit_code == 0, result.output
+    clustering, embedding = run_of("cluster"), run_of("train")
+    one = invoke(runner, "evaluate", *data, "--run", clustering.info.run_id[:12])
+    assert one.exit_code == 0, one.output
+    table = pd.read_csv(local_artifacts(run_of("evaluate")) / "hard_task_metrics.csv")
+    assert table["method"].tolist() == ["CVAE on clusters + k-means"]
+    assert table["ami"].item() == clustering.data.metrics["ami"]
+    assert invoke(runner, "evaluate", *data).exit_code == 0
+    for run_id, said in (
+        ("nonsense!", "no such runs"),
+        ("0123456789abcdef", "no such runs"),
+        (embedding.info.run_id, "clusters nothing"),
+    ):
+        wrong = invoke(runner, "evaluate", *data, "--run", run_id)
+        assert wrong.exit_code == 2
+        assert said in wrong.output
+    drawn = invoke(
+        runner, "visualize", "--data", str(corpus), "--run", embedding.info.run_id, *QUICK
+    )
+    assert drawn.exit_code == 0, drawn.output
+    names = {path.name for path in local_artifacts(run_of("visualize")).iterdir()}
+    assert names >= {path for path in HARD_FILES if path.endswith(("space.png", "tion.png"))}
+    first = run_of("visualize").info.run_id
+    by_clusters = ("--data", str(corpus), "--run", clustering.info.run_id)  # five seeds by default
+    assert invoke(runner, "visualize", *by_clusters).exit_code == 0
+    again = invoke(runner, "visualize", "--data", str(corpus), "--run", embedding.info.run_id)
+    assert again.exit_code == 0, again.output
+    assert run_of("visualize").info.run_id == first, "an embedding has the seeds it was made with"
+    wrong = invoke(
+        runner, "visualize", "--data", str(corpus), "--run", run_of("features").info.run_id
+    )
+    assert wrong.exit_code == 2
+    assert "can be drawn" in wrong.output
+
+
+def test_a_sweep_does_not_change_the_hard_table(
+    runner: CliRunner, store: Path, corpus: Path
+) -> None:
+    plain = ("--data", str(corpus), *QUICK)
+    assert invoke(runner, "cluster", *plain, "--model", "betavae").exit_code == 0
+    own = run_of("cluster").info.run_id
+    assert invoke(runner, "sweep", *plain, "--betas", "4,9").exit_code == 0
+    assert invoke(runner, "compare", "--data", str(corpus), "--level", "hard").exit_code == 0
+    table = pd.read_csv(artifacts_of("compare") / "hard_task_comparison.csv")
+    assert table["run_id"].tolist() == [own]
+
+
+def test_a_run_about_another_collection_is_refused(
+    runner: CliRunner, store: Path, corpus: Path, tmp_path: Path
+) -> None:
+    assert invoke(runner, "cluster", "--data", str(corpus), "--model", "pca").exit_code == 0
+    shutil.copytree(corpus / "genres" / "rock", tmp_path / "other" / "rock")
+    shutil.copytree(corpus / "genres" / "pop", tmp_path / "other" / "pop")
+    run_id = run_of("cluster").info.run_id
+    wrong = invoke(runner, "evaluate", "--data", str(tmp_path / "other"), "--run", run_id)
+    assert wrong.exit_code == 2
+    assert "about another collection" in wrong.output
+
+
+def test_a_sweep_has_a_row_for_every_beta(runner: CliRunner, store: Path, corpus: Path) -> None:
+    arguments = ("--data", str(corpus), "--betas", "0,1,8", *QUICK)
+    result = invoke(runner, "sweep", *arguments, "--epochs", "40")
+    assert result.exit_code == 0, result.output
+    folder = local_artifacts(run_of("sweep"))
+    assert (folder / "beta_sweep.png").exists()
+    table = pd.read_csv(folder / "beta_sweep.csv")
+    assert table["beta"].tolist() == [0, 1, 8]
+    assert table["val_kl"].is_monotonic_decreasing, "a heavier KL term is a smaller one"
+    assert table["val_reconstruction"].is_monotonic_increasing
+    assert invoke(runner, "sweep", "--betas", "4").exit_code == 2
+
+
+def test_faults_are_kept_or_dropped_by_name(
+    runner: CliRunner, store: Path, corpus: Path, tmp_path: Path
+) -> None:
+    """A folder named as GTZAN is: two of its 70, and a clip that is there twice."""
+    for genre, numbers in {"country": (7, 8), "metal": (3, 4), "rock": (0, 1)}.items():
+        (tmp_path / "gtzan" / genre).mkdir(parents=True)
+        for place, number in enumerate(numbers):
+            sound, rate = soundfile.read(corpus / "genres" / genre / f"{genre}.{place:05d}.flac")
+            path = tmp_path / "gtzan" / genre / f"{genre}.{number:05d}.wav"
+            soundfile.write(path, sound[: 3 * rate], rate)
+    shutil.copy(tmp_path / "gtzan/rock/rock.00000.wav", tmp_path / "gtzan/rock/rock.00002.wav")
+    data = ("--data", str(tmp_path / "gtzan"), "--workers", "1")
+    kept = invoke(runner, "features", *data)
+    assert "7 tracks in 3 genres" in kept.output
+    assert "2 in GTZAN's list of faulty clips, 1 the same as another" in kept.output
+    table = pd.read_csv(local_artifacts(run_of("features")) / "faults.csv")
+    assert set(table["track_id"]) == {
+        *("country/country.00008.wav", "metal/metal.00004.wav", "rock/rock.00002.wav")
+    }
+    dropped = invoke(runner, "features", *data, "--faults", "drop")
+    assert "2 clips in GTZAN's list of faults are dropped" in dropped.output
+    assert "5 tracks in 3 genres" in dropped.output
+    refused = invoke(runner, "features", "--data", str(corpus), "--faults", "drop")
+    assert refused.exit_code == 2
+    assert "not GTZAN" in refused.output
+
+
+def test_words_from_the_genre_in_an_innocent_file_end_below_the_ranking(
+    runner: CliRunner, store: Path, tmp_path: Path
+) -> None:
+    """The file declares nothing; the audit finds it out, and the fused rows are oracles."""
+    noise_collection(tmp_path / "music", tracks_per_genre=12)
+    rng = np.random.default_rng(1)
+    lines = ["filename,lyrics"]
+    for genre in range(10):
+        themes = [f"theme{genre}{letter}" for letter in "abcdefgh"]
+        lines += [f"g{genre}/{n:03d},{' '.join(rng.choice(themes, 30))}" for n in range(12)]
+    (tmp_path / "words.csv").write_text("\n".join(lines))
+    arguments = ("--data", str(tmp_path / "music"), "--lyrics", str(tmp_path / "words.csv"))
+    result = invoke(runner, "multimodal", *arguments, "--seeds", "2", "--workers", "2")
+    assert result.exit_code == 0, result.output
+    assert "lyrics: label" in result.output
+    table = pd.read_csv(local_artifacts(run_of("evaluate")) / "hard_task_metrics.csv")
+    assert len(table) == 8
+    assert (table["label_use"] == "feature").all()
+    assert table["rank"].isna().all()
+    declared = local_artifacts(run_of("lyrics"))
+    assert FeatureSet.load(declared, "lyrics_embeddings").label_use == 0
