@@ -112,7 +112,7 @@ def words_of(vectors: StageRun, assignment: Assignment) -> list[list[str]]:
     from genre_vae.features import musicnn
 
     tags = FeatureSet.load(vectors.folder, "musicnn_tags").select(assignment.ids)
-    return musicnn.words(tags.values, assignment.clusters[0])
+    return musicnn.cluster_tags(tags.values, assignment.clusters[0])
 
 
 def _file(tracker: Tracker, options: Options, audio: StageRun) -> StageRun:
@@ -121,14 +121,10 @@ def _file(tracker: Tracker, options: Options, audio: StageRun) -> StageRun:
     Whatever the file's label use is said to be, vectors in which the audit finds the label have the
     highest.
     """
-    import hashlib
-
     from genre_vae.features import vectors
 
     path = options.path(options.input)
     given = vectors.load(path)
-    digest = hashlib.blake2b(given.values.tobytes(), digest_size=8)
-    digest.update("\0".join(given.keys).encode())
     stated = LabelUse[options.input_label_use.upper()]
 
     def compute(record: Recorder) -> None:
@@ -157,7 +153,7 @@ def _file(tracker: Tracker, options: Options, audio: StageRun) -> StageRun:
         dataset=audio.dataset,
         config={
             "input": path.name,
-            "digest": digest.hexdigest(),
+            "digest": given.fingerprint,
             "input_about": options.input_about,
             "input_label_use": options.input_label_use,
         },

@@ -107,7 +107,7 @@ def catalog_of(options: Options, root: Path) -> Catalog:
     catalog = scan(data_folder(options, root))
     if options.faults == "keep":
         return catalog
-    from genre_vae.collection.faults import without_listed
+    from genre_vae.collection.gtzan import without_listed
 
     kept = without_listed(catalog)
     dropped = len(catalog.tracks) - len(kept.tracks)

@@ -40,10 +40,11 @@ def lyrics(tracker: Tracker, options: Options, source: StageRun) -> StageRun | N
 
     def compute(record: Recorder) -> None:
         from genre_vae.collection import lyrics as words
+        from genre_vae.features.text import embed
 
         audio = FeatureSet.load(source.folder, "mfcc")
         found = _read(kind, options, audio, source)
-        embedded = words.embed(
+        embedded = embed(
             found,
             model=model,
             dim=options.lyrics_dim,
@@ -121,8 +122,8 @@ def _read(kind: str, options: Options, audio: FeatureSet, source: StageRun) -> L
         return words.control(audio, tracks["digest"].loc[audio.ids.tolist()].to_numpy(dtype=str))
     path = Path(kind)
     key = None if options.lyrics_match == "index" else options.lyrics_id
-    songs = words.load(path, id_column=key, text_column=options.lyrics_text)
-    return words.match(songs, audio.ids, audio.labels, by=options.lyrics_match, name=path.name)
+    file = words.load(path, id_column=key, text_column=options.lyrics_text)
+    return words.match(file.songs, audio.ids, audio.labels, by=options.lyrics_match, name=path.name)
 
 
 def fuse(
