@@ -50,20 +50,21 @@ def register(
 
     def compute(record: Recorder) -> None:
         from genre_vae.features import musicnn
-        from genre_vae.serving import placement as serving
+        from genre_vae.serving import requests
+        from genre_vae.serving.index import ClusterIndex, load_encoder
 
         assignment = assignment_of(clustering)
-        placement = serving.Placement(
-            serving.load_encoder(embedding.folder),
+        placement = ClusterIndex(
+            load_encoder(embedding.folder),
             embedding.tags["reads"],
             FeatureSet.load(embedding.folder, embedding.tags["output"]),
             assignment.clusters[0],
             method,
             tagger=musicnn.load(weights) if weights else None,
-            words=words_of(seen, assignment) if weights else (),
+            tags=words_of(seen, assignment) if weights else (),
         )
         placement.save(record.folder / "placement")
-        record.model(record.folder / "placement", serving.example())
+        record.model(record.folder / "placement", requests.example())
         record.note = f"{method}, seed {options.seed}"
 
     model = tracker.stage(

@@ -162,7 +162,7 @@ def _baseline(
             fitted.save(record.folder / "pca.npz")
             embedding = fitted.apply(data)
         else:
-            embedding = baselines.raw(data)
+            embedding = baselines.classical_mds(data)
         embedding.save(record.folder, latents(model))
         record.metrics({"components": embedding.values.shape[1]})
 
