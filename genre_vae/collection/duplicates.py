@@ -104,7 +104,7 @@ def _alike(mel: npt.NDArray[np.floating]) -> IntArray:
     """(pairs, 2) rows of equal sound.
 
     Sums of cells differ by no more than the cells do, so the distance of two sketches is at most
-    that of the tracks: a pair that the sketches tell apart needs no closer look. Only the sketches
+    that of the tracks: a pair whose sketches are apart needs no closer look. Only the sketches
     stay in memory.
     """
     starts = range(0, len(mel), BLOCK)

@@ -57,7 +57,7 @@ def weighted(sets: Sequence[FeatureSet], weights: Sequence[float]) -> FeatureSet
     Returns
     -------
     FeatureSet
-        As of `concatenate`.
+        The values side by side, named and labelled as by `concatenate`.
 
     Raises
     ------
@@ -100,12 +100,13 @@ def late(
     Returns
     -------
     FeatureSet
-        Values (n, modalities x `RUNS` x n_clusters); otherwise as of `concatenate`.
+        Values (n, modalities x `RUNS` x n_clusters); named and labelled as by `concatenate`.
 
     Raises
     ------
     InputError
-        As in `weighted`, and where `n_clusters` does not fit the number of tracks.
+        If the weights are not as described, fewer than two tracks are common to all modalities, or
+        `n_clusters` does not fit their number.
     """
     _check(weights, sets)
     joined = join(sets)

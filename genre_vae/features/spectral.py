@@ -74,7 +74,7 @@ def mel_power(
     waveform : (samples,) float32
     filters : (bands, 1 + n_fft // 2)
     n_fft, hop_length
-        In samples.
+        Lengths in samples.
 
     Returns
     -------

@@ -48,7 +48,7 @@ def predict(
         Each a path, or ``data:audio/...;base64,...`` with a file's content. More than `MAX_ITEMS`
         are refused.
     neighbours, latent
-        As in `ClusterIndex.assign`.
+        Passed to `ClusterIndex.assign`.
     root
         The folder below which paths must lie after their links are resolved; ``anywhere``; or
         ``nowhere``, which refuses paths.

@@ -69,7 +69,7 @@ def kmeans_ami(features: FeatureSet) -> float:
     return float(np.mean([adjusted_mutual_info_score(features.labels, one) for one in found]))
 
 
-def test_the_control_knows_nothing_and_depends_on_content_alone() -> None:
+def test_the_control_is_independent_of_genre_and_depends_on_content_alone() -> None:
     base = tracks(60)
     digests = np.array([f"digest {number}" for number in range(len(base))])
     control = lyrics.control(base, digests)

@@ -45,7 +45,7 @@ def test_clusters_that_are_not_of_the_nearest_means_are_refused(index: ClusterIn
         replace(index, clusters=np.roll(index.clusters, 1))
 
 
-def test_a_record_says_how_far_and_whom_it_is_near(index: ClusterIndex) -> None:
+def test_a_record_has_the_distance_and_the_nearest_tracks(index: ClusterIndex) -> None:
     codes = index.reference.values
     (record,) = index.assign(codes[:1], neighbours=20)
     distances = [near["distance"] for near in record["neighbours"]]

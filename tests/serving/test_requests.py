@@ -30,7 +30,7 @@ def test_running_out_of_memory_spoils_one_item(
     assert predict(index, [requests.example()]) == [{"error": "not enough memory for it"}]
 
 
-def test_a_batch_is_its_items_one_by_one_and_bad_ones_spoil_nobody(
+def test_a_batch_is_its_items_one_by_one_and_bad_ones_affect_no_other(
     index: ClusterIndex, corpus: Path, tmp_path: Path
 ) -> None:
     good = sorted(str(path) for path in corpus.glob("genres/*/*.flac"))[:3]
