@@ -1,7 +1,7 @@
-"""How the README's feature times were measured: python benchmarks/features.py <folder of audio>.
+"""How the feature times were measured: python benchmarks/features.py <folder of audio>.
 
-CPU milliseconds a clip, one thread: the seed's way (librosa twice, once for the MFCC and once for
-the mel spectrogram) against this project's one pass; then the wall time of the whole folder.
+CPU milliseconds per clip on one thread: librosa twice, once for the MFCC and once for the mel
+spectrogram, against this project's one pass; then the wall time of the whole folder.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from genre_vae.collection import audio
 from genre_vae.collection.catalog import scan
-from genre_vae.features import spectral as features
+from genre_vae.features import spectral
 
 
 def naive(path: str) -> None:
@@ -32,7 +32,7 @@ def naive(path: str) -> None:
 
 
 def one_pass(path: str) -> None:
-    features.extract(audio.load(path), features.mel_filters())
+    spectral.extract(audio.load(path), spectral.mel_filters())
 
 
 def cpu_ms(function: Callable[[str], None], path: str) -> float:
@@ -48,7 +48,7 @@ def main() -> None:
         function(paths[0])  # imports and caches
     ours, theirs = [], []
     with threadpool_limits(1):
-        for path in paths:  # in turn, so that the machine's drift meets both
+        for path in paths:  # in turn, so that the machine's drift affects both
             theirs.append(cpu_ms(naive, path))
             ours.append(cpu_ms(one_pass, path))
     ratio = statistics.median(a / b for a, b in zip(theirs, ours, strict=True))
@@ -57,7 +57,7 @@ def main() -> None:
         f"one pass             {statistics.median(ours):6.1f} ms a clip, median ratio {ratio:.1f}"
     )
     started = time.perf_counter()
-    features.extract_catalog(catalog, workers=joblib.cpu_count())
+    spectral.extract_catalog(catalog, workers=joblib.cpu_count())
     wall = time.perf_counter() - started
     print(f"the folder           {wall:6.1f} s for {len(catalog.tracks)} files")
 

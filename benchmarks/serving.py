@@ -2,9 +2,9 @@
 
     python benchmarks/serving.py <folder of audio> [requests] [model uri]
 
-Prints how long the server takes until it is ready, the latency of requests with one 30 s clip each
-(as base64) beside the pure time of its features, and how many requests failed. Only the standard
-library talks to the server.
+It prints the time until the server is ready, the latency of requests with one 30 s clip each (as
+base64) beside the time of the clip's features alone, and how many requests failed. The client is
+the standard library's.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pathlib import Path
 
 from genre_vae.collection import audio
 from genre_vae.collection.catalog import audio_files
-from genre_vae.features import spectral as features
+from genre_vae.features import spectral
 
 CLIENTS = 4
 READY_WITHIN = 120.0  # s
@@ -90,11 +90,11 @@ def main(folder: Path, requests: int, model: str) -> None:
     uris = [
         "data:audio/wav;base64," + base64.b64encode(path.read_bytes()).decode() for path in paths
     ]
-    filters = features.mel_filters()
+    filters = spectral.mel_filters()
     pure = []
     for path in [paths[0], *paths]:
         begun = time.perf_counter()
-        features.extract(audio.load(path), filters)
+        spectral.extract(audio.load(path), filters)
         pure.append(time.perf_counter() - begun)
     port = free_port()
     server, ready = start(model, port)

@@ -1,4 +1,4 @@
-"""An audio file -> a mono waveform at one sampling rate, or the reason why not."""
+"""An audio file -> a mono waveform at one sampling rate, or the reason why there is none."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ import soxr
 from genre_vae.records import FloatArray
 
 SAMPLE_RATE = 22050  # Hz, GTZAN's own
-CLIP_SECONDS = 30.0  # of a longer file the middle is taken: intros and endings say less
+CLIP_SECONDS = 30.0  # a longer file gives its middle: intros and endings are less typical
 MIN_SECONDS = 1.0
-MIN_RATE = 1_000  # Hz: below, nothing that could be heard is there
-MAX_VALUES = 25_000_000  # of the part that is read: 30 s of eight channels at 96 kHz
+MIN_RATE = 1_000  # Hz; a lower rate holds no audible music
+MAX_VALUES = 25_000_000  # samples of all channels that are read: 30 s of eight at 96 kHz
 SILENCE = 1e-4  # peak amplitude, -80 dBFS
-MIN_PRESENT = 0.95  # share of the length its header claims below which a file counts as truncated
+MIN_PRESENT = 0.95  # of the length that its header claims; with less, a file is truncated
 
 # libsndfile repairs the sizes in a RIFF header and notes it: "data : 1323588 (should be 661772)"
 _REPAIRED_DATA_SIZE = re.compile(r"^ *data *: *(\d+) \(should be (\d+)\)", re.MULTILINE)
-_UNKNOWN_SIZES = {0, 0x7FFFFFFF, 0xFFFFFFFF}  # what a writer puts that streams to a pipe
+_UNKNOWN_SIZES = {0, 0x7FFFFFFF, 0xFFFFFFFF}  # written when a file is streamed to a pipe
 
 
 class BadAudioError(ValueError):
@@ -36,15 +36,15 @@ def load(source: str | Path | bytes, *, max_seconds: float = math.inf) -> FloatA
     Parameters
     ----------
     source
-        A path, or a file's content. Any format libsndfile decodes (wav, au, flac, ogg, mp3), any
-        rate and channel count.
+        A path, or a file's content, in any format that libsndfile decodes (wav, au, flac, ogg, mp3)
+        and with any rate and channel count.
     max_seconds
-        The longest that the whole file may be.
+        The greatest length that the whole file may have.
 
     Returns
     -------
     (samples,) float32
-        In [-1, 1] for integer formats; 30 s at most.
+        Samples at 22,050 Hz, of 30 s at most; in [-1, 1] for integer formats.
 
     Raises
     ------
@@ -58,7 +58,7 @@ def load(source: str | Path | bytes, *, max_seconds: float = math.inf) -> FloatA
         if isinstance(source, bytes):
             beginning, opened = source[:1], io.BytesIO(source)
         else:
-            with Path(source).open("rb") as file:  # says why it cannot be read, not so libsndfile
+            with Path(source).open("rb") as file:  # its error has a reason, libsndfile's has none
                 beginning, opened = file.read(1), Path(source)
         if not beginning:
             raise BadAudioError("empty file")
@@ -93,7 +93,9 @@ def _decode(source: Path | io.BytesIO, max_seconds: float) -> tuple[FloatArray, 
             _refuse_truncated(present=int(repaired[2]), claimed=int(repaired[1]))
         clip = round(CLIP_SECONDS * file.samplerate)
         surplus = max(0, file.frames - clip)
-        if (file.frames - surplus) * file.channels > MAX_VALUES:  # a small file can hold a lot
+        if (
+            file.frames - surplus
+        ) * file.channels > MAX_VALUES:  # a small compressed file can hold a lot
             raise BadAudioError(f"too much: {file.channels} channels at {file.samplerate} Hz")
         if surplus:
             file.seek(surplus // 2)

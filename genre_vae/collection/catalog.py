@@ -3,22 +3,20 @@
 Layouts read, the first that fits: ``<folder>/genres_original/<genre>/*``,
 ``<folder>/genres/<genre>/*``, ``<folder>/<genre>/*``, and audio files directly in the folder
 (genres unknown). Nothing is decoded here: what a decoder finds wrong is found in the one pass
-over the audio that `genre_vae.features` makes.
+over the audio that `genre_vae.features.spectral` makes.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import re
-import unicodedata
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
 
+from genre_vae.collection.digests import content_digests
 from genre_vae.records import InputError
 
 AUDIO_SUFFIXES = frozenset({".wav", ".au", ".flac", ".ogg", ".oga", ".mp3", ".aif", ".aiff"})
@@ -34,8 +32,8 @@ class Catalog:
         The folder that track ids are relative to.
     tracks
         One row per audio file in the order of ``track_id``, with the columns ``track_id`` (path
-        below `folder`, with ``/``), ``path``, ``genre`` (``""`` where unknown) and ``digest`` (of
-        the file's content).
+        below `folder`, with ``/``), ``path``, ``genre`` (``""`` where unknown) and ``digest`` (a
+        hash of the file's content).
     """
 
     folder: Path
@@ -58,14 +56,25 @@ class Catalog:
         return self.folder.name
 
 
-def scan(folder: Path) -> Catalog:
+def scan(folder: Path, *, digests: Path | None = None, verify: bool = False) -> Catalog:
     """List the audio files of a folder.
 
     Parameters
     ----------
     folder
-        In one of the layouts of this module's docstring. Files without an audio suffix and hidden
-        files are not tracks.
+        A folder in one of the layouts of this module's docstring. Files without an audio suffix and
+        hidden files are not tracks.
+    digests
+        A file of remembered digests, as for `genre_vae.collection.digests.content_digests`: files
+        whose size and modification time are as remembered are not read again. None reads all.
+    verify
+        Whether to read all files even so.
+
+    Returns
+    -------
+    Catalog
+        The same with and without remembered digests, unless a file was changed and its size and
+        modification time were put back.
 
     Raises
     ------
@@ -93,8 +102,6 @@ def scan(folder: Path) -> Catalog:
             f"{folder}: expected audio files as <genre>/<file>, or directly in the folder; "
             f"found {found} ({', '.join(sorted(AUDIO_SUFFIXES))})"
         )
-    with ThreadPoolExecutor() as pool:  # hashing releases the GIL
-        digests = list(pool.map(_digest, paths))
     return Catalog(
         folder,
         pd.DataFrame(
@@ -102,18 +109,23 @@ def scan(folder: Path) -> Catalog:
                 "track_id": [path.relative_to(folder).as_posix() for path in paths],
                 "path": [str(path) for path in paths],
                 "genre": ["" if path.parent == base else _genre(path, base) for path in paths],
-                "digest": digests,
+                "digest": content_digests(paths, remembered=digests, verify=verify),
             }
         ),
     )
 
 
 def audio_files(base: Path) -> list[Path]:
-    """The audio files below a folder, sorted by path; hidden ones left out. OSError where a folder
-    cannot be read."""
+    """The audio files below a folder, sorted by path, without hidden ones.
+
+    Raises
+    ------
+    OSError
+        If a folder cannot be read.
+    """
 
     def refuse(error: OSError) -> None:
-        raise error  # os.walk would leave an unreadable folder out without a word
+        raise error  # os.walk would silently leave an unreadable folder out
 
     found = []
     for directory, folders, names in os.walk(base, onerror=refuse):
@@ -127,20 +139,6 @@ def audio_files(base: Path) -> list[Path]:
     return sorted(found)
 
 
-def plain(name: str) -> str:
-    """A file's name as people may spell it: without the suffix, in one case, accents composed."""
-    stem, dot, suffix = name.rpartition(".")
-    known = f"{dot}{suffix}".lower() in AUDIO_SUFFIXES
-    return unicodedata.normalize("NFC", stem if known else name).casefold()
-
-
-def spellings(track_id: str) -> list[str]:
-    """What a file made elsewhere may call a track, the most telling first, each `plain`: its id,
-    its path within the genres' folder, and its file's name."""
-    path = plain(track_id)
-    return [path, re.sub("^genres(_original)?/", "", path), path.rpartition("/")[2]]
-
-
 def _is_utf8(path: Path) -> bool:
     try:
         path.as_posix().encode("utf-8")
@@ -152,11 +150,3 @@ def _is_utf8(path: Path) -> bool:
 def _genre(path: Path, base: Path) -> str:
     # The folder right below the base names the genre; folders below it (artist, album) do not.
     return path.relative_to(base).parts[0]
-
-
-def _digest(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-    except OSError as error:  # the features pass will list the file with its reason
-        return f"unreadable: {error.strerror}"

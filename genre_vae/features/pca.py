@@ -1,4 +1,4 @@
-"""What every model has to beat: the raw features and their principal components."""
+"""The baselines that every model has to beat: the raw features and their principal components."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from genre_vae.files import replacing
 from genre_vae.records import FeatureSet, FloatArray, InputError
 from genre_vae.scaling import Scaler
 
-BLOCK = 8192  # dimensions looked at at a time
+BLOCK = 8192  # dimensions read at a time
 
 
 @dataclass(frozen=True, eq=False)
 class Projection:
-    """Principal components that can be taken of other tracks too.
+    """A fitted PCA, which can project other tracks too.
 
     Parameters
     ----------
     scaler
-        Standardises d values.
+        Standardises the d values.
     mean : (d,)
-        Of the standardised values.
+        The mean of the standardised values.
     components : (k, d)
-        Orthonormal rows.
+        The principal axes, as orthonormal rows.
     """
 
     scaler: Scaler
@@ -58,19 +58,24 @@ class Projection:
 
 
 def fit_pca(features: FeatureSet, *, n_components: int) -> Projection:
-    """Principal components of the standardised features.
+    """Fit a PCA on the standardised features.
 
     Parameters
     ----------
     features : values (n, ...)
         Further axes are flattened to d.
     n_components
-        Of the result; at most ``min(n, d)`` can be had, and more gives that many.
+        Number of components, at most; there are no more than ``min(n, d)``.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than two tracks.
 
     Notes
     -----
-    Fitted on all tracks: a clustering looks at all of them anyway, and no label is involved.
-    The full solver is used, so there is no randomness.
+    It is fitted on all tracks: a clustering sees all of them anyway, and no label is involved. The
+    full solver is used, so there is no randomness.
     """
     from sklearn.decomposition import PCA
 
@@ -84,19 +89,21 @@ def fit_pca(features: FeatureSet, *, n_components: int) -> Projection:
     return Projection(scaler, mean, components)
 
 
-def raw(features: FeatureSet) -> FeatureSet:
-    """The values themselves, e.g. all of a clip's log-mel spectrogram, in fewer numbers.
+def classical_mds(features: FeatureSet) -> FeatureSet:
+    """The features themselves, e.g. a clip's whole log-mel spectrogram, in fewer dimensions.
+
+    Classical multidimensional scaling (Torgerson, 1952) keeps every Euclidean distance between two
+    rows, so k-means and Ward find the clusters that they would find in d dimensions, d / n times as
+    fast.
 
     Parameters
     ----------
     features : values (n, ...)
-        Further axes are flattened to d. They may stay on disk: they are read in slices.
+        Further axes are flattened to d. The values may be memory-mapped: they are read in slices.
 
     Returns
     -------
     FeatureSet named e.g. ``raw(mel)``, values (n, min(n - 1, d))
-        Every Euclidean distance between two rows is what it was (classical scaling, Torgerson,
-        1952), so k-means and Ward find what they would find in d dimensions, n / d times as fast.
     """
     n = len(features)
     flat = features.values.reshape(n, -1)

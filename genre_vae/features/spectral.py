@@ -1,9 +1,9 @@
 """A waveform -> MFCC statistics and log-mel windows, from one short-time Fourier transform.
 
 The definitions are librosa's (``librosa.feature.mfcc`` and ``melspectrogram`` with the constants
-below); ``tests/test_features.py`` holds the two to agree. One pass over the audio serves both:
-each block of frames goes through one FFT and one product with both mel filter banks, and the
-magnitudes are dropped at once.
+below); ``tests/features/test_spectral.py`` compares the two. One pass over the audio serves both:
+each block of frames goes through one FFT and one product with both mel filter banks, and its
+magnitudes are not kept.
 
 Axes: ``n`` tracks, ``w`` windows, ``t`` frames.
 """
@@ -34,14 +34,15 @@ N_MELS_MFCC = 128  # librosa's default under an MFCC
 N_MELS = 64  # of the windows
 WINDOW_FRAMES = 128  # 2.97 s
 N_WINDOWS = 10  # of a 30 s clip
-TOP_DB = 80.0  # dynamic range: quieter is clipped to the peak minus this
+TOP_DB = 80.0  # dynamic range: lower values are raised to the peak minus this
 MIN_TRACKS = 4  # fewer can be neither split nor mapped
 BLOCK_FRAMES = 128  # frames transformed at a time, so that the work stays in cache
 
 
 class Features(NamedTuple):
-    """What one clip gives: ``mfcc`` (40,) float32, mean then standard deviation of each
-    coefficient; ``mel`` (10, 1, 64, 128) float16 in dB below the clip's peak, [-80, 0]."""
+    """The features of one clip: ``mfcc`` (40,) float32, the mean of each of 20 coefficients, then
+    their standard deviations; ``mel`` (10, 1, 64, 128) float16, in dB relative to the clip's peak,
+    [-80, 0]."""
 
     mfcc: FloatArray
     mel: np.ndarray[tuple[int, ...], np.dtype[np.float16]]
@@ -73,7 +74,7 @@ def mel_power(
     waveform : (samples,) float32
     filters : (bands, 1 + n_fft // 2)
     n_fft, hop_length
-        In samples.
+        Lengths in samples.
 
     Returns
     -------
@@ -102,7 +103,7 @@ def power_to_db(power: FloatArray, *, ref: float) -> FloatArray:
 def extract(waveform: FloatArray, filters: scipy.sparse.csr_array) -> Features:
     """MFCC statistics and mel windows of one clip.
 
-    A clip shorter than 30 s leaves its last windows padded with -80 dB, as the seed pads.
+    The windows of a clip that is shorter than 30 s are padded with -80 dB at the end.
     """
     power = mel_power(waveform, filters)
     log_mel = power_to_db(power[:N_MELS_MFCC], ref=1.0)
@@ -121,10 +122,10 @@ def extract(waveform: FloatArray, filters: scipy.sparse.csr_array) -> Features:
 def extract_source(
     source: str | Path | bytes, filters: scipy.sparse.csr_array, *, max_seconds: float = math.inf
 ) -> Features | str:
-    """The features of a file or its content (as for `audio.load`), or the reason why there are
+    """The features of a file or of its content (as for `audio.load`), or the reason why there are
     none."""
     try:
-        with np.errstate(over="ignore", invalid="ignore"):  # looked for below
+        with np.errstate(over="ignore", invalid="ignore"):  # checked below
             features = extract(audio.load(source, max_seconds=max_seconds), filters)
     except audio.BadAudioError as error:
         return str(error)
@@ -143,9 +144,9 @@ def extract_catalog(
     Parameters
     ----------
     catalog
-        What to read.
+        The tracks to read.
     workers
-        Processes, each with one thread.
+        Number of processes, each with one thread.
     progress
         Wraps the stream of results, for a progress bar.
 
@@ -155,6 +156,7 @@ def extract_catalog(
     mel : FeatureSet, values (n, 10, 1, 64, 128)
         Memory-mapped from an unnamed temporary file: memory does not grow with the collection.
     skipped : DataFrame with the columns track_id, genre, reason
+        The files that cannot be used.
 
     Raises
     ------

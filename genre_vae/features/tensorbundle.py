@@ -1,8 +1,8 @@
-"""TensorFlow's checkpoint format, read as plain data: an index of names and places, and the arrays.
+"""TensorFlow's checkpoint format, read as plain data: an index of names and offsets, and arrays.
 
 The index is a table like LevelDB's (sorted blocks of keys that share prefixes); each of its values
-is a small protocol buffer, ``BundleEntryProto`` in TensorFlow's ``tensor_bundle.proto``. Only what
-a checkpoint of float32 arrays in one shard needs is here.
+is a small protocol buffer, ``BundleEntryProto`` in TensorFlow's ``tensor_bundle.proto``. Only
+checkpoints of float32 arrays in one shard are read.
 """
 
 from __future__ import annotations
@@ -27,13 +27,18 @@ def read(index: bytes, data: bytes) -> dict[str, FloatArray]:
     Parameters
     ----------
     index, data
-        Content of the files ``.index`` and ``.data-00000-of-00001``.
+        Contents of the files ``.index`` and ``.data-00000-of-00001``.
+
+    Returns
+    -------
+    dict of float32 arrays
+        Copies, which can be written to.
 
     Raises
     ------
     ValueError
-        If the index is no such table, is cut off or compressed, or an array is not float32, in
-        another shard, or not within `data`.
+        If the index is not such a table, is cut off or compressed, or an array is not float32, lies
+        in another shard, or not within `data`.
     """
     if len(index) < FOOTER or struct.unpack("<Q", index[-8:])[0] != MAGIC:
         raise ValueError("not the index of a TensorFlow checkpoint")
@@ -63,7 +68,8 @@ def _array(name: str, entry: bytes, data: bytes) -> FloatArray:
 
 
 def _number(message: bytes, field: int) -> int:
-    """The value of a field of a protocol buffer that holds a number; 0, which is not written."""
+    """The value of a numeric field of a protocol buffer. A missing field is 0: zeros are not
+    written."""
     return next(
         (value for number, value in _fields(message) if number == field and isinstance(value, int)),
         0,
@@ -71,6 +77,7 @@ def _number(message: bytes, field: int) -> int:
 
 
 def _messages(message: bytes, field: int) -> list[bytes]:
+    """The values of a repeated field of a protocol buffer that holds messages."""
     return [
         value for number, value in _fields(message) if number == field and isinstance(value, bytes)
     ]
@@ -84,7 +91,8 @@ def _block(table: bytes, offset: int, size: int) -> bytes:
 
 
 def _entries(block: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Keys and values of a block; a key is told by how much of the one before it shares."""
+    """Keys and values of a block; a key is stored as the length of the prefix that it shares with
+    the one before it, and the rest."""
     (restarts,) = struct.unpack("<I", _part(block, len(block) - 4, 4))
     block = _part(block, 0, len(block) - 4 * (restarts + 1))
     place, key = 0, b""
@@ -98,7 +106,7 @@ def _entries(block: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Numbers and values of a protocol buffer's fields."""
+    """The fields of a protocol buffer: number and value."""
     place = 0
     while place < len(message):
         tag, place = _varint(message, place)
@@ -117,14 +125,14 @@ def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
 
 
 def _handle(table: bytes, place: int) -> tuple[tuple[int, int], int]:
-    """Where a block lies and how long it is, and the place after that."""
+    """The offset and the size of a block, and the place after them."""
     offset, place = _varint(table, place)
     size, place = _varint(table, place)
     return (offset, size), place
 
 
 def _varint(message: bytes, place: int) -> tuple[int, int]:
-    """A number in groups of seven bits, the lowest first, and the place after it."""
+    """A varint (groups of seven bits, the lowest first), and the place after it."""
     value = shift = 0
     while True:
         (byte,) = _part(message, place, 1)
@@ -135,7 +143,7 @@ def _varint(message: bytes, place: int) -> tuple[int, int]:
 
 
 def _part(content: bytes, place: int, size: int) -> bytes:
-    """`size` bytes from `place`; ValueError where they are not there, as a slice would not say."""
+    """`size` bytes from `place`; ValueError where there are fewer (a slice would be shorter)."""
     if place < 0 or size < 0 or place + size > len(content):
         raise ValueError(f"cut off: {size} bytes from {place} are not among {len(content)}")
     return content[place : place + size]

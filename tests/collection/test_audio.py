@@ -88,9 +88,7 @@ def test_reasons(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("share", [0.9, 0.5, 0.4])
 @pytest.mark.parametrize("suffix", ["wav", "flac"])
-def test_a_truncated_file_is_told_from_a_short_one(
-    tmp_path: Path, suffix: str, share: float
-) -> None:
+def test_a_truncated_file_is_no_short_one(tmp_path: Path, suffix: str, share: float) -> None:
     path = tmp_path / f"a.{suffix}"
     noise = np.random.default_rng(0).uniform(-0.5, 0.5, 10 * audio.SAMPLE_RATE)
     soundfile.write(path, noise, audio.SAMPLE_RATE)

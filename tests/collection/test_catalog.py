@@ -10,13 +10,7 @@ import pytest
 
 from genre_vae.collection.catalog import scan
 from genre_vae.records import InputError
-
-
-def plant(folder: Path, *names: str) -> Path:
-    for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(name.encode())
-    return folder
+from tests.collection.folders import plant
 
 
 @pytest.mark.parametrize("base", ["", "genres/", "genres_original/"])
@@ -96,7 +90,7 @@ def test_a_name_that_is_not_utf8_is_an_error_that_shows_it(tmp_path: Path) -> No
         scan(tmp_path)
 
 
-def test_a_file_is_no_folder_and_too_long_a_name_is_told(tmp_path: Path) -> None:
+def test_a_file_in_place_of_a_folder_and_too_long_a_name_are_errors(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="a file, not a folder"):
         scan(plant(tmp_path, "a.wav") / "a.wav")
     with pytest.raises(InputError, match="File name too long"):

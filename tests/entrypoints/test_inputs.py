@@ -15,9 +15,10 @@ from mlflow.tracking import MlflowClient
 from genre_vae.collection import catalog
 from genre_vae.features import musicnn
 from genre_vae.records import FeatureSet
-from genre_vae.serving import placement as serving
+from genre_vae.serving import requests
+from genre_vae.serving.index import TAGGER
 from genre_vae.tracking.run import local_artifacts
-from tests.features.test_musicnn import random_arrays, wheel_of
+from tests.features.checkpoints import random_arrays, wheel_of
 from tests.helpers import MEDIUM, QUICK, artifacts_of, champion, invoke, noise_collection, run_of
 
 STATED = ("--input_about", "a test's own vectors", "--input_label_use", "none")
@@ -215,10 +216,10 @@ def test_a_tagger_as_input_and_in_the_registered_model(
     assert json.loads((folder / "track_ids.json").read_text()) == tracks["track_id"].tolist()
     assert [record["cluster"] for record in placed] == tracked.tolist()
     assert all(1 <= len(record["words"]) <= 3 for record in placed)
-    bad = model.predict(["nowhere.wav", serving.example()])
+    bad = model.predict(["nowhere.wav", requests.example()])
     assert "error" in bad[0]
     assert "cluster" in bad[1]
-    weights = next(Path(store).rglob(f"placement/{serving.TAGGER}"))
+    weights = next(Path(store).rglob(f"placement/{TAGGER}"))
     assert "Permission to use" in musicnn.load(weights).licence, "the licence goes with the weights"
 
 

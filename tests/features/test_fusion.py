@@ -80,7 +80,7 @@ def test_late_distances_count_the_clusterings_that_part_two_tracks() -> None:
     np.testing.assert_allclose(squared, 2 * parted, atol=1e-5)
 
 
-def test_a_consensus_hears_the_modality_that_knows_and_not_the_one_of_weight_zero() -> None:
+def test_a_consensus_follows_the_informative_modality_and_not_one_of_weight_zero() -> None:
     rng = np.random.default_rng(0)
     known = blobs(60, groups=3, d=4)
     noise = replace(known, name="noise", values=rng.normal(size=(60, 4)).astype(np.float32))

@@ -1,14 +1,12 @@
-"""The tagger against the network as its authors wrote it, its front end against librosa's, and
-its weights: where they come from, and that they are heard to know the genres of real clips."""
+"""The tagger against the network as its authors wrote it, its front end against librosa's, and its
+weights: where they come from, and that they recognise the genres of real clips."""
 
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 import subprocess
 import sys
-import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -30,66 +28,10 @@ from genre_vae.collection import audio, catalog
 from genre_vae.features import musicnn
 from genre_vae.features.musicnn import MusiCNN
 from genre_vae.records import FeatureSet, FloatArray, InputError
-from tests.features.test_tensorbundle import encode
+from tests.features.checkpoints import KERNELS, LICENCE, Arrays, numbered, random_arrays, wheel_of
 from tests.helpers import ROOT, tone
 
 RATE = audio.SAMPLE_RATE
-LICENCE = "ISC License\n\nPermission to use, copy, modify, and/or distribute it\n"
-REST = 1e-12  # the size of a kernel's values that weight decay has put to rest
-KERNELS = (  # (height, width, filters), as TensorFlow numbers them
-    *((7, 38, 204), (7, 67, 204), (128, 1, 51), (64, 1, 51), (32, 1, 51)),
-    *((7, 561, 64), (7, 64, 64), (7, 64, 64)),
-)
-Arrays = dict[str, FloatArray]
-
-
-def numbered(name: str, number: int) -> str:
-    return f"{name}_{number}" if number else name
-
-
-def random_arrays(seed: int = 0) -> Arrays:
-    """A checkpoint of TensorFlow's like the true one, where it is random: many filters at rest,
-    biases, scales of either sign, variances down to far below the epsilon of the normalisation."""
-    rng = np.random.default_rng(seed)
-    arrays: dict[str, npt.NDArray[np.float64]] = {"beta1_power": np.array(0.9)}
-
-    def norm(number: int, channels: int) -> None:
-        name = numbered("batch_normalization", number)
-        arrays[f"{name}/gamma"] = rng.normal(size=channels)
-        arrays[f"{name}/gamma/Adam"] = rng.normal(size=channels)
-        arrays[f"{name}/beta"] = rng.normal(size=channels) / 2
-        arrays[f"{name}/moving_mean"] = rng.normal(size=channels) / 2
-        arrays[f"{name}/moving_variance"] = rng.uniform(0.01, 2, size=channels)
-
-    norm(0, 1)
-    for number, (height, width, filters) in enumerate(KERNELS):
-        kernel = rng.normal(size=(height, width, 1, filters)) / np.sqrt(height * width)
-        kernel[..., rng.random(filters) < 0.6] *= REST
-        arrays[f"{numbered('conv2d', number)}/kernel"] = kernel
-        arrays[f"{numbered('conv2d', number)}/bias"] = rng.normal(size=filters) / 2
-        norm(number + 1, filters)
-    norm(9, 1506)
-    norm(10, 200)
-    for number, (inputs, outputs) in enumerate([(1506, 200), (200, 50)]):
-        name = numbered("dense", number)
-        arrays[f"{name}/kernel"] = rng.normal(size=(inputs, outputs)) / np.sqrt(inputs)
-        arrays[f"{name}/bias"] = rng.normal(size=outputs) / 2
-    return {name: array.astype(np.float32) for name, array in arrays.items()}
-
-
-def wheel_of(
-    arrays: Arrays, path: Path, *, licence: str = LICENCE, code: str = "raise ImportError"
-) -> str:
-    """Write a wheel like musicnn's, and say its SHA-256."""
-    content = io.BytesIO()
-    index, data = encode(arrays, per_block=10, restart_every=16)
-    with zipfile.ZipFile(content, "w") as archive:
-        archive.writestr("musicnn/__init__.py", code)
-        archive.writestr("musicnn/MSD_musicnn/.index", index)
-        archive.writestr("musicnn/MSD_musicnn/.data-00000-of-00001", data)
-        archive.writestr("musicnn-0.1.0.dist-info/LICENSE.md", licence)
-    path.write_bytes(content.getvalue())
-    return hashlib.sha256(content.getvalue()).hexdigest()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -375,7 +317,7 @@ def test_another_file_is_refused_by_its_hash(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["some.whl"]
 
 
-def test_a_wheel_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_wheel_that_is_not_there_is_tags_of(tmp_path: Path) -> None:
     for wheel, reason in ((tmp_path / "no.whl", "No such file"), (tmp_path, "Is a directory")):
         with pytest.raises(InputError) as error:
             musicnn.fetch(tmp_path / "cached", wheel=wheel)
@@ -442,7 +384,7 @@ def test_without_a_network_it_says_how_to_get_the_wheel(
 @pytest.mark.parametrize(
     "failure", [FileNotFoundError("no python"), subprocess.TimeoutExpired("pip", 600)]
 )
-def test_a_pip_that_does_not_run_is_told(
+def test_a_pip_that_does_not_run_is_tags_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: Exception
 ) -> None:
     def run(*_: object, **__: object) -> None:
@@ -556,7 +498,7 @@ def broken(kind: str, content: bytes) -> bytes:
         ("none of it", "Missing key"),
     ],
 )
-def test_a_broken_file_is_told(planted: Planted, tmp_path: Path, kind: str, said: str) -> None:
+def test_a_broken_file_is_tags_of(planted: Planted, tmp_path: Path, kind: str, said: str) -> None:
     path = tmp_path / "net.safetensors"
     path.write_bytes(broken(kind, planted.cached.read_bytes()))
     with pytest.raises(InputError) as error:
@@ -583,7 +525,7 @@ def songs(tmp_path_factory: pytest.TempPathFactory) -> FeatureSet:
     return FeatureSet("mfcc", np.array([str(path) for path in paths]), values, labels)
 
 
-def hear(
+def outputs_of(
     tracks: FeatureSet, net: MusiCNN, *, workers: int = 1, root: Path | None = None
 ) -> tuple[FeatureSet, FeatureSet]:
     paths = [str(root / name) if root else name for name in tracks.ids.tolist()]
@@ -591,7 +533,7 @@ def hear(
 
 
 def test_tracks_keep_their_ids_and_genres(planted: Planted, songs: FeatureSet) -> None:
-    embeddings, tags = hear(songs, planted.net)
+    embeddings, tags = outputs_of(songs, planted.net)
     assert (embeddings.name, tags.name) == ("musicnn", "musicnn tags")
     assert embeddings.values.shape == (5, 200)
     assert tags.values.shape == (5, 50)
@@ -605,9 +547,9 @@ def test_tracks_keep_their_ids_and_genres(planted: Planted, songs: FeatureSet) -
         np.testing.assert_allclose(tags.values[row], alone.tags, rtol=1e-5)
 
 
-def test_what_it_hears_is_pretrained(planted: Planted, songs: FeatureSet) -> None:
+def test_its_output_is_pretrained(planted: Planted, songs: FeatureSet) -> None:
     assert not songs.pretrained
-    for found in hear(songs, planted.net):
+    for found in outputs_of(songs, planted.net):
         assert found.pretrained is True
         assert found.derive("pca", found.values[:, :2]).pretrained is True
         assert found.select(found.ids[:2]).pretrained is True
@@ -615,16 +557,18 @@ def test_what_it_hears_is_pretrained(planted: Planted, songs: FeatureSet) -> Non
 
 def test_neither_workers_nor_order_matter(planted: Planted, songs: FeatureSet) -> None:
     backwards = songs.select(songs.ids[::-1])
-    expected = hear(songs, planted.net)
+    expected = outputs_of(songs, planted.net)
     for tracks, workers in ((songs, 2), (backwards, 1), (backwards, 3)):
-        for found, first in zip(hear(tracks, planted.net, workers=workers), expected, strict=True):
+        for found, first in zip(
+            outputs_of(tracks, planted.net, workers=workers), expected, strict=True
+        ):
             np.testing.assert_array_equal(found.select(songs.ids).values, first.values)
 
 
 def test_progress_sees_every_track(planted: Planted, songs: FeatureSet) -> None:
     seen = []
 
-    def progress(results: object) -> Iterator[musicnn.Heard]:
+    def progress(results: object) -> Iterator[musicnn.TaggerOutput]:
         for result in results:  # type: ignore[attr-defined]
             seen.append(result)
             yield result
@@ -636,23 +580,23 @@ def test_progress_sees_every_track(planted: Planted, songs: FeatureSet) -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_file_that_vanished_is_told(
+def test_a_file_that_vanished_is_tags_of(
     planted: Planted, songs: FeatureSet, tmp_path: Path, workers: int
 ) -> None:
     gone = str(tmp_path / "gone.wav")
     tracks = replace(songs, ids=np.array([*songs.ids[:4].tolist(), gone]))
     with pytest.raises(InputError) as error:
-        hear(tracks, planted.net, workers=workers)
+        outputs_of(tracks, planted.net, workers=workers)
     said = one_line(error)
     assert gone in said
     assert "no such file" in said.lower()
 
 
-# Words
+# The tags of clusters
 
 
-def told(tags: npt.NDArray[np.floating], *clusters: int) -> list[list[str]]:
-    return musicnn.words(tags, np.array(clusters, dtype=np.int64))
+def tags_of(tags: npt.NDArray[np.floating], *clusters: int) -> list[list[str]]:
+    return musicnn.cluster_tags(tags, np.array(clusters, dtype=np.int64))
 
 
 def probabilities(rows: int, **high: tuple[list[int], float]) -> npt.NDArray[np.float64]:
@@ -663,43 +607,43 @@ def probabilities(rows: int, **high: tuple[list[int], float]) -> npt.NDArray[np.
     return tags
 
 
-def test_a_tag_that_is_high_in_one_cluster_only_is_its_first_word() -> None:
+def test_a_tag_that_is_high_in_one_cluster_only_is_its_first() -> None:
     rng = np.random.default_rng(0)
     tags = rng.uniform(0, 0.3, size=(60, len(musicnn.TAGS)))
-    tags[:, musicnn.TAGS.index("rock")] = 0.9  # said of everything, so of no cluster
+    tags[:, musicnn.TAGS.index("rock")] = 0.9  # of every track, so of no cluster
     clusters = np.arange(60) % 3
     for cluster, tag in enumerate(("jazz", "Hip-Hop", "happy")):
         tags[clusters == cluster, musicnn.TAGS.index(tag)] += 0.4
-    found = musicnn.words(tags, clusters)
-    assert [words[0] for words in found] == ["jazz", "Hip-Hop", "happy"]
-    assert "rock" not in {word for words in found for word in words}
+    found = musicnn.cluster_tags(tags, clusters)
+    assert [first for first, *_ in found] == ["jazz", "Hip-Hop", "happy"]
+    assert "rock" not in {tag for cluster in found for tag in cluster}
 
 
-def test_each_cluster_has_one_to_three_words() -> None:
+def test_each_cluster_has_one_to_three_tags() -> None:
     everywhere_alike = np.full((4, len(musicnn.TAGS)), 0.5)
-    assert [len(words) for words in told(everywhere_alike, 0, 0, 1, 1)] == [1, 1]
-    assert [len(words) for words in told(everywhere_alike, 0, 0, 0, 0)] == [1]
+    assert [len(one) for one in tags_of(everywhere_alike, 0, 0, 1, 1)] == [1, 1]
+    assert [len(one) for one in tags_of(everywhere_alike, 0, 0, 0, 0)] == [1]
     many = probabilities(
         2, jazz=([0], 0.9), soul=([0], 0.8), funk=([0], 0.7), blues=([0], 0.6), metal=([1], 0.9)
     )
-    assert told(many, 0, 1) == [["jazz", "soul", "funk"], ["metal"]]
+    assert tags_of(many, 0, 1) == [["jazz", "soul", "funk"], ["metal"]]
 
 
 @pytest.mark.parametrize(("gain", "said"), [(0.049, ["jazz"]), (0.051, ["jazz", "soul"])])
-def test_a_second_word_needs_to_gain(gain: float, said: list[str]) -> None:
+def test_a_second_tag_needs_to_gain(gain: float, said: list[str]) -> None:
     """The mean of two clusters is half of what one has above the other."""
     tags = probabilities(2, jazz=([0], 0.9), soul=([0], 0.3 + 2 * gain))
-    assert told(tags, 0, 1)[0] == said
+    assert tags_of(tags, 0, 1)[0] == said
 
 
-def test_the_order_of_tracks_changes_no_word() -> None:
+def test_the_order_of_tracks_changes_no_tag() -> None:
     rng = np.random.default_rng(0)
     tags = rng.uniform(size=(40, len(musicnn.TAGS))).astype(np.float32)
     clusters = rng.integers(0, 4, size=40)
-    expected = musicnn.words(tags, clusters)
+    expected = musicnn.cluster_tags(tags, clusters)
     for seed in range(5):
         order = np.random.default_rng(seed).permutation(40)
-        assert musicnn.words(tags[order], clusters[order]) == expected
+        assert musicnn.cluster_tags(tags[order], clusters[order]) == expected
 
 
 # The true weights and real clips
@@ -712,8 +656,8 @@ def loudest_genres(tags: FeatureSet) -> dict[str, str]:
     genres = sorted(set(tags.labels.tolist()))
     found = {}
     for tag in KNOWN:
-        heard = tags.values[:, musicnn.TAGS.index(tag)]
-        found[tag] = max(genres, key=lambda genre: heard[tags.labels == genre].mean())
+        probability = tags.values[:, musicnn.TAGS.index(tag)]
+        found[tag] = max(genres, key=lambda genre: probability[tags.labels == genre].mean())
     return found
 
 
@@ -726,8 +670,8 @@ def clips(gtzan_mini: Path) -> FeatureSet:
 
 
 @pytest.fixture(scope="session")
-def heard(net: MusiCNN, clips: FeatureSet, gtzan_mini: Path) -> tuple[FeatureSet, FeatureSet]:
-    return hear(clips, net, workers=2, root=gtzan_mini)
+def outputs(net: MusiCNN, clips: FeatureSet, gtzan_mini: Path) -> tuple[FeatureSet, FeatureSet]:
+    return outputs_of(clips, net, workers=2, root=gtzan_mini)
 
 
 class Misread(MusiCNN):
@@ -758,10 +702,10 @@ def test_true_filters_at_rest_change_nothing(net: MusiCNN, monkeypatch: pytest.M
     assert disagreement(pruned, net(patches)) < 1e-4
 
 
-def test_the_tagger_knows_the_genres_it_has_a_word_for(
-    heard: tuple[FeatureSet, FeatureSet], clips: FeatureSet
+def test_the_tagger_knows_the_genres_it_has_a_tag_for(
+    outputs: tuple[FeatureSet, FeatureSet], clips: FeatureSet
 ) -> None:
-    embeddings, tags = heard
+    embeddings, tags = outputs
     np.testing.assert_array_equal(embeddings.ids, clips.ids)
     np.testing.assert_array_equal(tags.labels, clips.labels)
     assert len(set(tags.labels.tolist())) == 10
@@ -769,18 +713,20 @@ def test_the_tagger_knows_the_genres_it_has_a_word_for(
     assert loudest_genres(tags) == KNOWN
 
 
-def test_misread_it_knows_them_not(net: MusiCNN, clips: FeatureSet, gtzan_mini: Path) -> None:
+def test_with_the_wrong_flattening_it_does_not_know_them(
+    net: MusiCNN, clips: FeatureSet, gtzan_mini: Path
+) -> None:
     wrong = Misread().eval()
     wrong.load_state_dict(net.state_dict())
     few = clips.select([one for row, one in enumerate(clips.ids.tolist()) if row % 10 < 2])
     assert len(set(few.labels.tolist())) == 10
-    _, tags = hear(few, wrong, root=gtzan_mini)
+    _, tags = outputs_of(few, wrong, root=gtzan_mini)
     assert loudest_genres(tags) != KNOWN
 
 
-def test_real_clips_are_heard_alike_by_one_worker_and_in_any_order(
-    heard: tuple[FeatureSet, FeatureSet], net: MusiCNN, clips: FeatureSet, gtzan_mini: Path
+def test_real_clips_give_the_same_with_one_worker_and_in_any_order(
+    outputs: tuple[FeatureSet, FeatureSet], net: MusiCNN, clips: FeatureSet, gtzan_mini: Path
 ) -> None:
     few = clips.select(clips.ids[[77, 3, 42]])
-    for found, every in zip(hear(few, net, root=gtzan_mini), heard, strict=True):
+    for found, every in zip(outputs_of(few, net, root=gtzan_mini), outputs, strict=True):
         np.testing.assert_array_equal(found.values, every.select(few.ids).values)

@@ -10,7 +10,7 @@ from sklearn.decomposition import PCA
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from genre_vae.features.pca import Projection, fit_pca, raw
+from genre_vae.features.pca import Projection, classical_mds, fit_pca
 from genre_vae.records import FeatureSet, LabelUse
 from genre_vae.scaling import Scaler
 from tests.helpers import blobs
@@ -77,19 +77,19 @@ def test_scaler_keeps_its_precision_far_from_zero(offset: float) -> None:
     np.testing.assert_allclose(scaled.std(axis=0), 1, atol=1e-2)
 
 
-def test_raw_keeps_every_distance() -> None:
+def test_classical_scaling_keeps_every_distance() -> None:
     rng = np.random.default_rng(0)
     for shape in ((30, 3, 1, 8, 16), (30, 5)):  # more dimensions than tracks, and fewer
         values = rng.normal(size=shape).astype(np.float16)
         features = replace(blobs(30, groups=3), values=values)
-        found = raw(features).values
+        found = classical_mds(features).values
         assert found.shape == (30, min(29, values[0].size))
         wanted = pdist(values.reshape(30, -1).astype(np.float64))
         np.testing.assert_allclose(pdist(found), wanted, rtol=1e-4)
 
 
-def test_raw_takes_no_label() -> None:
+def test_classical_scaling_takes_no_label() -> None:
     features = blobs(30, groups=3)
     shuffled = replace(features, labels=features.labels[::-1].copy())
-    np.testing.assert_array_equal(raw(features).values, raw(shuffled).values)
-    assert raw(features).label_use is LabelUse.NONE
+    np.testing.assert_array_equal(classical_mds(features).values, classical_mds(shuffled).values)
+    assert classical_mds(features).label_use is LabelUse.NONE

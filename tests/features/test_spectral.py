@@ -79,7 +79,7 @@ def test_blocks_do_not_show() -> None:
         assert_agrees_with_librosa(tone(seconds=((frames - 1) * 512 + 7) / RATE))
 
 
-def test_bad_files_are_listed_and_shift_nobody(corpus: Path, tmp_path: Path) -> None:
+def test_bad_files_are_listed_and_shift_no_other_row(corpus: Path, tmp_path: Path) -> None:
     folder = tmp_path / "corpus"
     shutil.copytree(corpus, folder)
     clean_mfcc, clean_mel, none = features.extract_catalog(scan(folder), workers=1)
@@ -120,7 +120,7 @@ def test_sound_too_loud_for_its_power_is_listed(tmp_path: Path) -> None:
     assert len(mfcc) == 4
 
 
-def test_too_few_tracks_are_told_before_anything_is_trained(tmp_path: Path) -> None:
+def test_too_few_tracks_are_an_error(tmp_path: Path) -> None:
     for name in "abc":
         soundfile.write(tmp_path / f"{name}.wav", tone(), RATE)
     with pytest.raises(InputError, match="3 usable tracks, at least 4"):

@@ -2,106 +2,12 @@
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Mapping, Sequence
-
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from genre_vae.features import tensorbundle
-
-Entries = Sequence[tuple[bytes, bytes]]
-MAGIC = bytes.fromhex("57fb808b247547db")
-
-
-# A writer
-
-
-def varint(value: int) -> bytes:
-    content = bytearray()
-    while value >= 0x80:
-        content.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes([*content, value])
-
-
-def field(number: int, value: int | bytes) -> bytes:
-    """A field of a protocol buffer; a number that is 0 is not written."""
-    if isinstance(value, bytes):
-        return varint(number << 3 | 2) + varint(len(value)) + value
-    return varint(number << 3) + varint(value) if value else b""
-
-
-def bundle_entry(
-    shape: Sequence[int], offset: int, size: int, *, dtype: int = 1, shard: int = 0
-) -> bytes:
-    dimensions = b"".join(field(2, field(1, length)) for length in shape)
-    crc = varint(6 << 3 | 5) + b"\xff\xfe\xfd\xfc"
-    return (
-        field(1, dtype)
-        + field(2, dimensions)
-        + field(3, shard)
-        + field(4, offset)
-        + field(5, size)
-        + crc
-    )
-
-
-def block(entries: Entries, *, restart_every: int) -> bytes:
-    """Keys by what they do not share with the one before; at a restart they share nothing."""
-    content, restarts, before = b"", [0], b""
-    for number, (key, value) in enumerate(entries):
-        shared = 0
-        if number % restart_every == 0:
-            restarts[number // restart_every :] = [len(content)]
-        else:
-            while key[:shared] == before[:shared] and shared <= min(len(key), len(before)):
-                shared += 1
-            shared -= 1
-        content += varint(shared) + varint(len(key) - shared) + varint(len(value))
-        content += key[shared:] + value
-        before = key
-    return content + struct.pack(f"<{len(restarts) + 1}I", *restarts, len(restarts))
-
-
-def table(
-    entries: Entries, *, per_block: int = 4, restart_every: int = 3, compression: int = 0
-) -> bytes:
-    content, places = b"", []
-
-    def put(written: bytes) -> bytes:
-        nonlocal content
-        handle = varint(len(content)) + varint(len(written))
-        content += written + bytes([compression]) + b"\xaa\xbb\xcc\xdd"
-        return handle
-
-    for start in range(0, len(entries), per_block):
-        part = entries[start : start + per_block]
-        places.append((part[-1][0], put(block(part, restart_every=restart_every))))
-    meta = put(block([], restart_every=1))
-    index = put(block(places, restart_every=1))
-    return content + (meta + index).ljust(40, b"\0") + MAGIC
-
-
-HEADER = (b"", field(1, 1) + field(3, field(1, 1)))
-
-
-def encode(
-    arrays: Mapping[str, npt.NDArray[np.float32]], *, per_block: int = 4, restart_every: int = 3
-) -> tuple[bytes, bytes]:
-    """The index and the data of a checkpoint."""
-    entries, data = [HEADER], b""
-    for name, array in sorted(arrays.items()):
-        content = array.astype("<f4").tobytes()
-        entries.append((name.encode(), bundle_entry(array.shape, len(data), len(content))))
-        data += content
-    return table(entries, per_block=per_block, restart_every=restart_every), data
-
-
-def one(entry: bytes, *, compression: int = 0) -> bytes:
-    """The index of a checkpoint that holds one array, "a"."""
-    return table([HEADER, (b"a", entry)], compression=compression)
+from tests.features.checkpoints import HEADER, MAGIC, bundle_entry, encode, one, table, varint
 
 
 def some_arrays() -> dict[str, npt.NDArray[np.float32]]:

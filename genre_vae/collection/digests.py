@@ -1,0 +1,102 @@
+"""Hashes of files' contents, remembered from one command to the next.
+
+To hash a collection is to read all of it, 1.3 GB for GTZAN. A file whose size and modification time
+are those it had when it was last read is therefore taken to be unchanged, as make and git take it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+from filelock import FileLock
+
+from genre_vae.files import write_json
+
+MAX_REMEMBERED = 200_000  # files of all collections together: some 30 MB of JSON
+SETTLED_NS = 2_000_000_000  # 2 s, the coarsest step of file systems' clocks (FAT)
+LOCK_SECONDS = 10.0
+_DIGEST = re.compile("[0-9a-f]{32}")
+
+_Remembered = dict[str, tuple[int, int, str]]  # absolute path -> size, mtime in ns, digest
+
+
+def content_digests(
+    paths: Sequence[Path], *, remembered: Path | None = None, verify: bool = False
+) -> list[str]:
+    """A hash of each file's content.
+
+    Parameters
+    ----------
+    paths
+        The files.
+    remembered
+        A JSON file of digests by path, size and modification time (ns), which is made where it is
+        missing. Content of any other form counts as none. Digests of other files stay in it, up to
+        `MAX_REMEMBERED` in all, of which the oldest are dropped. Where it cannot be written, the
+        files are read again the next time. None remembers nothing.
+    verify
+        Whether to read every file, even those that are as remembered.
+
+    Returns
+    -------
+    list of str
+        BLAKE2b, 16 bytes in hexadecimal; ``unreadable: <reason>`` for a file that cannot be read.
+    """
+    known = _load(remembered) if remembered is not None else {}
+    began = time.time_ns()
+
+    def look(path: Path) -> tuple[str, tuple[int, int, str] | None]:
+        """The digest, and what to remember of a file that had to be read."""
+        try:
+            status = path.stat()  # before the content: what is written meanwhile changes it
+            seen = known.get(str(path.absolute()))
+            if not verify and seen and seen[:2] == (status.st_size, status.st_mtime_ns):
+                return seen[2], None
+            with path.open("rb") as file:
+                hasher = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16))
+        except OSError as error:  # the features pass will list the file with its reason
+            return f"unreadable: {error.strerror}", None
+        digest = hasher.hexdigest()
+        # A later write within one step of the clock would leave the modification time as it is.
+        settled = status.st_mtime_ns < began - SETTLED_NS
+        return digest, (status.st_size, status.st_mtime_ns, digest) if settled else None
+
+    with ThreadPoolExecutor() as pool:  # hashing releases the GIL
+        found = list(pool.map(look, paths))
+    fresh = {
+        str(path.absolute()): entry
+        for path, (_, entry) in zip(paths, found, strict=True)
+        if entry is not None
+    }
+    if remembered is not None and fresh:
+        _remember(remembered, fresh)
+    return [digest for digest, _ in found]
+
+
+def _load(path: Path) -> _Remembered:
+    """What is remembered, the oldest first; nothing of a missing, broken or foreign file."""
+    try:
+        entries = json.loads(path.read_text("utf-8"))
+        return {
+            name: (size, mtime, digest)
+            for name, (size, mtime, digest) in entries.items()
+            if type(size) is type(mtime) is int and _DIGEST.fullmatch(digest)
+        }
+    except (OSError, ValueError, RecursionError, TypeError, AttributeError):
+        return {}
+
+
+def _remember(path: Path, fresh: _Remembered) -> None:
+    """Add to what is remembered. Scans at the same time take turns, so that none loses entries."""
+    with suppress(OSError, UnicodeEncodeError):  # an aid that fails must not fail the scan
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{path}.lock", timeout=LOCK_SECONDS):
+            kept = {name: entry for name, entry in _load(path).items() if name not in fresh}
+            write_json(path, dict([*kept.items(), *fresh.items()][-MAX_REMEMBERED:]))
