@@ -33,7 +33,7 @@ import psutil
 from filelock import FileLock
 
 from genre_vae.collection.catalog import Catalog
-from genre_vae.evaluation.comparison import RANKED_BY
+from genre_vae.evaluation.table import RANKED_BY
 from genre_vae.files import write_json
 from genre_vae.records import InputError
 
