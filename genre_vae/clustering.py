@@ -7,13 +7,13 @@ import warnings
 import numpy as np
 import numpy.typing as npt
 
-from genre_vae.records import InputError, IntArray
+from genre_vae.records import FeatureSet, InputError, IntArray, known_genres
 
 ALGORITHMS = ("k-means", "agglomerative", "DBSCAN", "spectral")
-MIN_SAMPLES = 5  # of DBSCAN: neighbours, itself included, that make a core point
-MAX_CHOSEN = 20
+MIN_SAMPLES = 5  # DBSCAN's core points have that many neighbours within eps, themselves included
+MAX_CHOSEN = 20  # clusters that `choose_n_clusters` tries at most
 N_INIT = 10  # restarts of k-means, the best of which is kept
-N_NEIGHBORS = 10  # of a row, itself included, that the spectral graph joins it to: as scikit-learn
+N_NEIGHBORS = 10  # edges of a row in the spectral graph, itself included: scikit-learn's default
 
 
 def cluster(
@@ -29,17 +29,18 @@ def cluster(
     Parameters
     ----------
     values : (n, d)
-    algorithm
-        ``k-means``; ``agglomerative`` with Ward's criterion; ``DBSCAN`` (Ester et al., 1996) with
-        `MIN_SAMPLES`, which finds the number of clusters by itself, maybe one or none; or
-        ``spectral`` (von Luxburg, 2007): k-means on the eigenvectors of the graph of nearest
-        neighbours, which follows a cluster of any shape.
+        One row for each track.
+    algorithm : {"k-means", "agglomerative", "DBSCAN", "spectral"}
+        Agglomerative clustering uses Ward's criterion. DBSCAN (Ester et al., 1996) with
+        `MIN_SAMPLES` finds the number of clusters by itself, which can be one or none. Spectral
+        clustering (von Luxburg, 2007) is k-means on the eigenvectors of the graph of nearest
+        neighbours, and follows a cluster of any shape.
     n_clusters
-        Fewer than n; DBSCAN does not look at it.
+        At least 2 and fewer than n. DBSCAN ignores it.
     seed
-        Of k-means' random starts, in the spectral one as well: the others have none.
+        Random seed of k-means' starts, and so of spectral clustering; the others are deterministic.
     eps
-        DBSCAN's radius; None takes `knee_eps`.
+        Radius of DBSCAN, in the unit of the values; None takes `knee_eps`.
 
     Returns
     -------
@@ -49,7 +50,7 @@ def cluster(
     Raises
     ------
     InputError
-        For as many clusters as rows, fewer than two clusters, or an unknown algorithm.
+        If there would be as many clusters as rows or fewer than two, or the algorithm is unknown.
     """
     from sklearn.cluster import DBSCAN, AgglomerativeClustering, KMeans, SpectralClustering
     from sklearn.exceptions import ConvergenceWarning
@@ -63,7 +64,7 @@ def cluster(
         )
     values = np.asarray(values, dtype=np.float64)
     if algorithm == "k-means":
-        # tol=0: until nobody moves, so that a track's cluster is the one with the nearest mean
+        # tol=0 runs until no row moves, so that a track's cluster is the one with the nearest mean
         clusterer = KMeans(n_clusters, n_init=N_INIT, tol=0, random_state=seed)
     elif algorithm == "agglomerative":
         clusterer = AgglomerativeClustering(n_clusters, linkage="ward")
@@ -77,15 +78,26 @@ def cluster(
     else:
         clusterer = DBSCAN(eps=knee_eps(values) if eps is None else eps, min_samples=MIN_SAMPLES)
     with threadpool_limits(1), warnings.catch_warnings():  # bit-identical, and faster when small
-        # Equal rows can leave fewer clusters than were asked for; their number is told with them.
+        # Equal rows can leave fewer clusters than were asked for; the scores report their number.
         warnings.filterwarnings("ignore", "Number of distinct clusters", ConvergenceWarning)
-        # Then its parts are clusters, which is as it should be.
+        # The parts of a graph in pieces become clusters, which is as it should be.
         warnings.filterwarnings("ignore", "Graph is not fully connected", UserWarning)
         return renumbered(clusterer.fit_predict(values))
 
 
 def centroids(values: npt.NDArray[np.floating], clusters: IntArray) -> npt.NDArray[np.float64]:
-    """The mean of each cluster: (n, d), (n,) from 0 without gaps -> (c, d)."""
+    """The mean of each cluster.
+
+    Parameters
+    ----------
+    values : (n, d)
+    clusters : (n,)
+        Numbers from 0 to c - 1 without gaps; rows with -1, noise, are left out.
+
+    Returns
+    -------
+    (c, d)
+    """
     means = [
         values[clusters == c].mean(axis=0, dtype=np.float64) for c in range(clusters.max() + 1)
     ]
@@ -95,7 +107,19 @@ def centroids(values: npt.NDArray[np.floating], clusters: IntArray) -> npt.NDArr
 def nearest(
     values: npt.NDArray[np.floating], points: npt.NDArray[np.floating]
 ) -> tuple[IntArray, npt.NDArray[np.float64]]:
-    """The nearest of some points to each row, and how far it is: (n, d), (c, d) -> (n,), (n,)."""
+    """The point nearest to each row, and its Euclidean distance.
+
+    Parameters
+    ----------
+    values : (n, d)
+    points : (c, d)
+
+    Returns
+    -------
+    index : (n,) int64
+        Rows of `points`.
+    distance : (n,)
+    """
     from scipy.spatial.distance import cdist
 
     distances = cdist(np.asarray(values, np.float64), np.asarray(points, np.float64))
@@ -108,7 +132,16 @@ def knee_eps(values: npt.NDArray[np.floating]) -> float:
 
     The distance of each row to its `MIN_SAMPLES`-th neighbour (itself the first), sorted, rises
     slowly inside clusters and steeply outside. The knee is the point furthest below the straight
-    line between the curve's ends (Satopaa et al., 2011). (n, d) -> a positive number.
+    line between the curve's ends (Satopaa et al., 2011).
+
+    Parameters
+    ----------
+    values : (n, d)
+
+    Returns
+    -------
+    float
+        Positive, in the unit of the values.
     """
     from sklearn.neighbors import NearestNeighbors
 
@@ -129,9 +162,25 @@ def renumbered(clusters: npt.NDArray[np.integer]) -> IntArray:
 
 
 def choose_n_clusters(values: npt.NDArray[np.floating], *, seed: int) -> int:
-    """The number of k-means clusters, 2 to 20, with the highest silhouette (Rousseeuw, 1987).
+    """The number of k-means clusters, 2 to `MAX_CHOSEN`, with the highest silhouette.
 
-    For collections without genres, where nothing else says how many. (n, d) -> int.
+    It serves collections without genres, where nothing else says how many there are.
+
+    Parameters
+    ----------
+    values : (n, d)
+    seed
+        Random seed of k-means' starts.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than three rows.
+
+    References
+    ----------
+    Rousseeuw (1987), "Silhouettes: a graphical aid to the interpretation and validation of cluster
+    analysis".
     """
     from sklearn.metrics import silhouette_score
 
@@ -143,3 +192,34 @@ def choose_n_clusters(values: npt.NDArray[np.floating], *, seed: int) -> int:
     if len(values) < 3:
         raise InputError(f"{len(values)} tracks: the number of clusters cannot be chosen from them")
     return max(range(2, min(MAX_CHOSEN, len(values) - 1) + 1), key=silhouette)
+
+
+def resolve_n_clusters(n_clusters: int | None, features: FeatureSet, *, seed: int) -> int:
+    """The number of clusters to make.
+
+    Parameters
+    ----------
+    n_clusters
+        The number asked for. None takes one for each known genre, or what `choose_n_clusters`
+        finds where fewer than two genres are known.
+    features : values (n, d)
+        What will be clustered.
+    seed
+        Random seed of `choose_n_clusters`.
+
+    Raises
+    ------
+    InputError
+        If there are as many genres as tracks, or too few tracks to choose a number from.
+    """
+    if n_clusters is not None:
+        return n_clusters
+    if not features.has_labels:
+        return choose_n_clusters(features.values, seed=seed)
+    genres = len(known_genres(features.labels))
+    if genres >= len(features):
+        raise InputError(
+            f"{features.name}: {len(features)} tracks in {genres} genres cannot be clustered "
+            "by genre: give n_clusters, or more tracks"
+        )
+    return genres

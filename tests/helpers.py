@@ -6,6 +6,7 @@ import base64
 import importlib
 import io
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,8 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.tracking import MlflowClient
 
 from genre_vae.collection import audio
+from genre_vae.evaluation.permutation import centred
+from genre_vae.evaluation.table import Description, Row
 from genre_vae.records import FeatureSet, FloatArray
 from genre_vae.tracking import store
 from genre_vae.tracking.run import local_artifacts
@@ -122,3 +125,59 @@ def noise_collection(folder: Path, *, tracks_per_genre: int) -> None:
 
 def champion() -> ModelVersion:
     return MlflowClient().get_model_version_by_alias("genre-vae", "champion")
+
+
+def row(method: str, ami: float, label_use: str = "none", /, **more: object) -> Row:
+    """A scored clustering run; `more` replaces its ``run_id``, ``seeds``, ``settings``, a field of
+    its description or a metric."""
+    tags = {
+        "method": method,
+        "model": "pca",
+        "algorithm": "k-means",
+        "reads": "mfcc",
+        "input": "mfcc",
+        "origin": "scratch",
+        "provenance": "",
+        "label_use": label_use,
+    }
+    metrics = {
+        "ami": ami,
+        "ami_low": ami - 0.1,
+        "ami_high": ami + 0.1,
+        "ari": ami / 2,
+        "nmi": ami + 0.1,
+        "nmi_chance": 0.2,
+        "silhouette": 0.3,
+        "calinski_harabasz": 20.0,
+        "noise": 0.0,
+        "n_samples": 100.0,
+        "n_clusters": 10.0,
+    }
+    run_id = str(more.pop("run_id", f"run of {method}"))
+    seeds = int(str(more.pop("seeds", 5)))
+    settings = tuple(str(more.pop("settings", "5 0 auto")).split())
+    tags |= {name: str(more.pop(name)) for name in list(more) if name in tags}
+    metrics |= {name: float(str(value)) for name, value in more.items()}
+    return Row(run_id, Description.of(tags), metrics, seeds, settings)
+
+
+def permute_within_genre(features: FeatureSet, *, seed: int) -> FeatureSet:
+    """The same rows in another order within each genre: values (n, ...) -> (n, ...)."""
+    rng = np.random.default_rng(seed)
+    values = np.array(features.values)
+    for genre in np.unique(features.labels):
+        rows = np.flatnonzero(features.labels == genre)
+        values[rows] = features.values[rng.permutation(rows)]
+    return replace(features, name=f"{features.name}, permuted within genre", values=values)
+
+
+def alignment_within_genre(one: FeatureSet, other: FeatureSet) -> float:
+    """Linear CKA (Kornblith et al., 2019) of the same tracks' values less each genre's mean; nan
+    where either is constant within genres."""
+    assert np.array_equal(one.ids, other.ids)
+    x, y = (
+        centred(features.values.reshape(len(features), -1), features.labels)
+        for features in (one, other)
+    )
+    norms = np.linalg.norm(x.T @ x) * np.linalg.norm(y.T @ y)
+    return float(np.linalg.norm(x.T @ y) ** 2 / norms) if norms > 0 else float("nan")

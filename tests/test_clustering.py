@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
@@ -11,6 +13,7 @@ from genre_vae.clustering import (
     knee_eps,
     nearest,
     renumbered,
+    resolve_n_clusters,
 )
 from genre_vae.records import InputError
 from tests.helpers import blobs
@@ -158,3 +161,25 @@ def test_spectral_clustering_of_few_tracks_is_an_answer(n: int, n_clusters: int)
     assert set(found.tolist()) == set(range(found.max() + 1))
     equal = spectral(np.repeat(np.eye(3), n, axis=0), 2)
     assert equal.shape == (3 * n,)
+
+
+def test_a_number_of_clusters_that_is_given_is_taken() -> None:
+    assert resolve_n_clusters(7, blobs(20, groups=2), seed=0) == 7
+
+
+def test_without_a_number_there_is_a_cluster_for_each_known_genre() -> None:
+    features = blobs(40, groups=4)
+    assert resolve_n_clusters(None, features, seed=0) == 4
+    partly = replace(features, labels=np.where(features.labels == "g3", "", features.labels))
+    assert resolve_n_clusters(None, partly, seed=0) == 3
+
+
+@pytest.mark.parametrize("label", ["", "rock"])
+def test_with_fewer_than_two_genres_the_silhouette_decides(label: str) -> None:
+    features = replace(blobs(40, groups=4), labels=np.full(40, label))
+    assert resolve_n_clusters(None, features, seed=0) == 4
+
+
+def test_as_many_genres_as_tracks_are_refused() -> None:
+    with pytest.raises(InputError, match="5 tracks in 5 genres"):
+        resolve_n_clusters(None, blobs(5, groups=5), seed=0)

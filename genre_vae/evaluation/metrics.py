@@ -21,8 +21,8 @@ accuracy                  [0, 1]     best one-to-one assignment of clusters to g
 ========================  =========  ====================================================
 
 NMI, purity and accuracy are not 0 by chance, and the more clusters or the fewer tracks the
-further from it: ``nmi_chance`` and ``purity_chance`` are their expectations when the same cluster
-sizes are dealt to tracks at random (the permutation model of Vinh, Epps & Bailey, 2010).
+further from it: ``nmi_chance`` and ``purity_chance`` are their expectations when the clusters are
+permuted at random among the tracks (the permutation model of Vinh, Epps & Bailey, 2010).
 
 scipy and scikit-learn are imported where they are used: a run that only finds finished work again
 needs neither.
@@ -35,7 +35,7 @@ import numpy.typing as npt
 
 from genre_vae.records import IntArray, StrArray
 
-CHANCE_DRAWS = 200  # random deals behind purity_chance: standard error under .003 for n >= 100
+CHANCE_DRAWS = 200  # permutations behind purity_chance: standard error under .003, n >= 100
 INTERNAL = ("silhouette", "calinski_harabasz", "davies_bouldin")
 LABEL = ("nmi", "ami", "ari", "purity", "accuracy")
 
@@ -63,11 +63,21 @@ def accuracy(labels: StrArray, clusters: IntArray) -> float:
 
 
 def adjusted_mutual_info(table: IntArray) -> float:
-    """AMI (Vinh, Epps & Bailey, 2010) of a contingency table (genres, clusters), as scikit-learn's
-    ``adjusted_mutual_info_score`` in a tenth of its time: resampling calls it thousands of times.
+    """AMI (Vinh, Epps & Bailey, 2010) of a contingency table.
 
-    Empty rows and columns are no genres and clusters. As there: 0 for a single cluster of several
-    genres or the other way round, 1 for a single one of either.
+    It equals scikit-learn's ``adjusted_mutual_info_score`` in a tenth of its time: resampling calls
+    it thousands of times.
+
+    Parameters
+    ----------
+    table : (genres, clusters)
+        Counts. Empty rows and columns are left out.
+
+    Returns
+    -------
+    float
+        As scikit-learn has it, 0 for a single cluster of several genres or several clusters of a
+        single genre, and 1 for a single one of either.
     """
     from scipy.special import xlogy
     from sklearn.metrics.cluster import expected_mutual_information
@@ -85,7 +95,7 @@ def adjusted_mutual_info(table: IntArray) -> float:
 
 
 def nmi_chance(labels: StrArray, clusters: IntArray) -> float:
-    """Expected NMI of a random deal with these genre and cluster sizes (exact)."""
+    """Expected NMI when the clusters are permuted at random among the tracks (exact)."""
     from scipy.special import xlogy
     from sklearn.metrics.cluster import expected_mutual_information
 
@@ -98,18 +108,21 @@ def nmi_chance(labels: StrArray, clusters: IntArray) -> float:
 
 
 def purity_chance(labels: StrArray, clusters: IntArray) -> float:
-    """Expected purity of a random deal, the mean over 200 deals with a fixed seed."""
+    """Expected purity when the clusters are permuted at random among the tracks.
+
+    It is the mean over `CHANCE_DRAWS` permutations with a fixed seed.
+    """
     rng = np.random.default_rng(0)
     genres, rows = np.unique(labels, return_inverse=True)  # once: sorting is what takes the time
     numbers, columns = np.unique(clusters, return_inverse=True)
     shape = len(genres), len(numbers)
 
-    def of_a_deal() -> float:
+    def permuted_purity() -> float:
         cells = rows * shape[1] + rng.permutation(columns)
         counts = np.bincount(cells, minlength=shape[0] * shape[1]).reshape(shape)
         return float(counts.max(axis=0).sum()) / len(labels)
 
-    return float(np.mean([of_a_deal() for _ in range(CHANCE_DRAWS)]))
+    return float(np.mean([permuted_purity() for _ in range(CHANCE_DRAWS)]))
 
 
 def score(
@@ -122,6 +135,7 @@ def score(
     values : (n, d)
         What was clustered.
     clusters : (n,)
+        -1 is noise.
     labels : (n,)
         ``""`` where unknown.
 
@@ -155,12 +169,17 @@ def score(
 
 
 def interval(samples: npt.ArrayLike) -> tuple[float, float, float]:
-    """Mean and the two ends of its 95 % confidence interval (Student's t).
+    """The mean and its 95 % confidence interval (Student's t).
 
     Parameters
     ----------
     samples : (seeds,)
-        One value per seed. With a single one, or a nan among them, the ends are nan.
+        One value per seed.
+
+    Returns
+    -------
+    mean, low, high
+        The ends are nan for a single value, and all three where a value is nan.
     """
     from scipy.special import stdtrit
 
