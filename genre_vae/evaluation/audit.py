@@ -43,6 +43,8 @@ FILL_NMI = 0.95
 
 Floats = npt.NDArray[np.float64]
 
+LEAKING = ("label", "order")  # verdicts on values that were made from the genre
+
 
 @dataclass(frozen=True)
 class Audit:
@@ -100,7 +102,7 @@ class Audit:
     @property
     def leaks(self) -> bool:
         """Whether the values were made from the genre, or from an order that follows it."""
-        return self.verdict in ("label", "order")
+        return self.verdict in LEAKING
 
 
 def audit(features: FeatureSet, reference: FeatureSet, *, seed: int) -> Audit:

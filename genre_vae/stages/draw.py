@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
 from genre_vae.config import Given, MapConfig
 from genre_vae.records import Embedding, FeatureSet, InputError, LabelUse, known_genres
 from genre_vae.stages.cluster import Clustering
@@ -19,7 +17,6 @@ from genre_vae.tracking.run import Artifact, Recorder, Run, stage
 if TYPE_CHECKING:
     from genre_vae.report.reconstructions import Reconstructed
 
-RECONSTRUCTED = 4  # tracks in the figure of reconstructions
 WITHOUT_DECODER = ("contrastive",)
 
 
@@ -70,7 +67,7 @@ def draw_all(
     labels, clusters = assignment.labels, assignment.clusters[0]
     title = f"{assignment.name}, {config.collection}"
     if len(known_genres(labels)) > 1:
-        subtitle = _scores(clustering.scores, labelled=True)
+        subtitle = markdown.first_member(clustering.scores, labelled=True)
         figure = charts.cluster_distribution(labels, clusters, title=title, subtitle=subtitle)
         record.figure("hard_task_cluster_distribution.png", figure)
         made.append("hard_task_cluster_distribution.png")
@@ -97,7 +94,7 @@ def draw_all(
 
 
 def _map(record: Recorder, embedding: Embedding, clustering: Clustering, config: MapConfig) -> str:
-    from genre_vae.report import maps
+    from genre_vae.report import maps, markdown
 
     z, assignment = embedding.first, clustering.assignment
     oracle = f"; an oracle, label use {z.label_use}" if z.label_use > LabelUse.NONE else ""
@@ -105,23 +102,12 @@ def _map(record: Recorder, embedding: Embedding, clustering: Clustering, config:
         z,
         assignment.clusters[0],
         title=f"{assignment.name}, {config.collection}",
-        subtitle=_scores(clustering.scores, labelled=z.has_labels) + oracle,
+        subtitle=markdown.first_member(clustering.scores, labelled=z.has_labels) + oracle,
         seed=config.seed,
         projection=config.projection,
     )
     record.figure(f"{config.name}.png", figure)
     return f"{config.name}.png"
-
-
-def _scores(table: pd.DataFrame, *, labelled: bool) -> str:
-    """How the first member scored, in a line."""
-    scores = table.iloc[0]
-    shown = ["silhouette", *(["ami", "ari"] if labelled else [])]
-    which = f"seed {scores['seed']:.0f}" + f", one of {len(table)}" * (len(table) > 1)
-    text = f"{which}: " + ", ".join(f"{metric} {scores[metric]:.2f}" for metric in shown)
-    if labelled:
-        text += f", nmi {scores['nmi']:.2f} (by chance {scores['nmi_chance']:.2f})"
-    return text
 
 
 def _decoder_of(embedding: Embedding) -> Path | None:
@@ -144,35 +130,14 @@ def _seen(embedding: Embedding, audio: Collection, vectors: InputVectors | None)
 def _reconstructed(embedding: Embedding, path: Path, features: FeatureSet) -> Reconstructed:
     """Held-out tracks, each of another genre where there are genres, and what comes back."""
     from genre_vae.models import checkpoint, encoding, members
-    from genre_vae.report.reconstructions import Reconstructed
+    from genre_vae.report.reconstructions import examples, held_out_examples
 
     trained = checkpoint.load(path)
     config = trained.config
     held_out = ~members.split(features.ids, val_fraction=config.val_fraction, seed=config.seed)
-    chosen: dict[str, str] = {}
-    for track_id, genre in sorted(
-        zip(features.ids[held_out].tolist(), features.labels[held_out].tolist(), strict=True)
-    ):
-        chosen.setdefault(genre or track_id, track_id)
-    tracks = features.select(list(chosen.values())[:RECONSTRUCTED])
+    tracks = held_out_examples(features, held_out)
     back = encoding.reconstruct(trained, tracks)
-    names = [track_id.rpartition("/")[2] for track_id in tracks.ids.tolist()]
-    if len(trained.shape) > 1:
-        middle = tracks.values.shape[1] // 2
-        return Reconstructed(
-            *(embedding.title, names, tracks.values[:, middle, 0], back.values[:, middle, 0]),
-            *("dB", "log-mel spectrogram, mel bands over 3 s from the middle of the clip"),
-        )
-    scaled, again = (trained.scaler.transform(one.values) for one in (tracks, back))
-    mfcc = features.name == "mfcc"
-    rows = ("mean", "sd") if mfcc else (features.name,)
-    shape = (len(names), len(rows), -1)
-    axis = "MFCC statistics, coefficient by coefficient" if mfcc else "vectors, number by number"
-    return Reconstructed(
-        *(embedding.title, names, scaled.reshape(shape), again.reshape(shape), "sd"),
-        f"{axis}, standardised",
-        rows,
-    )
+    return examples(embedding.title, tracks, back, scaler=trained.scaler)
 
 
 def draw(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from genre_vae.config import FuseConfig, Given
+from genre_vae.evaluation.audit import LEAKING
 from genre_vae.methods import Method
 from genre_vae.records import Embedding, FeatureSet, LabelUse
 from genre_vae.stages.audit import Audits
@@ -72,8 +73,8 @@ def _trusted(text: FeatureSet, verdict: str) -> FeatureSet:
     """The lyrics' embedding; if the audit found the label in it, its label use says so."""
     if verdict == "unknown":  # tables say so beside its rows
         return replace(text, name=f"{text.name}, audit unknown")
-    leaks = verdict in ("label", "order")
-    return text.derive(text.name, text.values, LabelUse.FEATURE if leaks else LabelUse.NONE)
+    use = LabelUse.FEATURE if verdict in LEAKING else LabelUse.NONE
+    return text.derive(text.name, text.values, use)
 
 
 def fuse(

@@ -190,7 +190,7 @@ class Artifact(Generic[T]):
         return self.stage.product.load(self.folder)
 
 
-Input = Artifact[Any] | Sequence[Artifact[Any]] | Catalog | Any
+Input = Any  # an Artifact, a list of them, None, or a record with a ``fingerprint``
 
 
 @dataclass
@@ -262,7 +262,10 @@ class Run:
         for left in work.rglob("*"):  # by a run that was killed: only its checkpoints are of use
             if left.is_file() and (left.name.startswith(".") or left.suffix != CHECKPOINT):
                 left.unlink()
-        params = {name: str(value) for name, value in cache.flat(config).items()}
+        params = {
+            name: "auto" if value is None else str(value)
+            for name, value in cache.flat(config).items()
+        }
         with open_child(self.client, title, tags, params) as run_id:
             mlflow.log_input(_mlflow_dataset(dataset), context=stage.name)
             record = Recorder(self.client, run_id, work, self.workers)
@@ -475,9 +478,8 @@ def _report(artifact: Artifact[Any]) -> None:
 
 
 def _artifacts_in(given: Input) -> list[Artifact[Any]]:
-    if isinstance(given, Artifact):
-        return [given]
-    return [one for one in given if isinstance(one, Artifact)] if _is_list(given) else []
+    each = given if isinstance(given, (list, tuple)) else [given]
+    return [one for one in each if isinstance(one, Artifact)]
 
 
 def _dataset_of(given: Input) -> Catalog | None:
@@ -487,21 +489,15 @@ def _dataset_of(given: Input) -> Catalog | None:
 
 
 def _fingerprint_of(given: Input) -> object:
-    if given is None:
-        return None
-    if _is_list(given):
+    if isinstance(given, (list, tuple)):
         return [_fingerprint_of(one) for one in given]
-    return str(given.fingerprint)
+    return None if given is None else str(given.fingerprint)
 
 
 def _value_of(given: Input) -> Any:
-    if _is_list(given):
+    if isinstance(given, (list, tuple)):
         return [_value_of(one) for one in given]
     return given.value if isinstance(given, Artifact) else given
-
-
-def _is_list(given: Input) -> bool:
-    return isinstance(given, (list, tuple))
 
 
 def _mlflow_dataset(dataset: Catalog) -> PandasDataset:

@@ -154,7 +154,7 @@ def test_the_demo(tmp_path: Path) -> None:
     folder = demo.ensure(tmp_path / "demo", workers=2)
     mfcc, mel = measured(folder)
     assert audit(mfcc, mel, seed=0).verdict == "clear"
-    read = lyrics.load(folder / "lyrics.csv")
+    read = lyrics.load(folder / "lyrics.csv").songs
     real = lyrics.match(read, mfcc.ids, mfcc.labels, by="filename", name="lyrics.csv")
     found = audit(embed(real), mfcc, seed=0)
     assert found.verdict == "clear", found
@@ -277,7 +277,7 @@ def test_values_near_the_end_of_float32_do_not_overflow(world: World, words: Fea
 
 
 def test_what_a_modality_declares_is_reported_and_not_believed(world: World) -> None:
-    honest = audit(lyrics.embed(lyrics.themes(world.audio)), world.audio, seed=0)
+    honest = audit(embed(lyrics.themes(world.audio)), world.audio, seed=0)
     innocent = audit(themed(world.audio), world.audio, seed=0)
     assert (honest.label_use, innocent.label_use) == ("feature", "none")
     np.testing.assert_equal(numbers(honest), numbers(innocent))

@@ -13,10 +13,10 @@ from genre_vae.collection import audio, lyrics
 from genre_vae.collection.demo import GENRES, render, song
 from genre_vae.collection.demo import lyrics as demo_lyrics
 from genre_vae.collection.lyrics import Lyrics
-from genre_vae.evaluation.audit import alignment_within_genre, permute_within_genre
 from genre_vae.features.spectral import extract, mel_filters
 from genre_vae.features.text import embed
 from genre_vae.records import FeatureSet, InputError, LabelUse
+from tests.helpers import alignment_within_genre, permute_within_genre
 
 IDS = np.array([f"genres/{g}/{g}.{n:05d}.wav" for g in ("blues", "rock") for n in range(3)])
 LABELS = np.array(["blues"] * 3 + ["rock"] * 3)

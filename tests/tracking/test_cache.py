@@ -181,5 +181,5 @@ def test_every_stage_of_the_project_has_its_code(monkeypatch: pytest.MonkeyPatch
     for one in (train.fit, train.baseline, cluster.assign, fuse.join_lyrics):
         assert not {name for name in modules(one) if name.startswith("genre_vae.report")}
         assert not {"genre_vae.methods", "genre_vae.config", "genre_vae.options"} & modules(one)
-    for one in (collect.extract, train.fit, compare.rank):
-        assert not {name for name in modules(one) if name.startswith("genre_vae.tracking")}
+    for other in (collect.extract, train.fit, compare.rank):
+        assert not {name for name in modules(other) if name.startswith("genre_vae.tracking")}

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import mlflow
@@ -127,17 +128,17 @@ def test_metrics_of_several_threads_are_neither_lost_nor_doubled(tmp_path: Path)
         def log_batch(self, run_id: str, metrics: list[mlflow.entities.Metric]) -> None:
             self.steps += [metric.step for metric in metrics]
 
+    def send(steps: Sequence[int]) -> None:
+        for step in steps:
+            record.metrics({"m": 0.0}, step=step)
+
     client = Client()
     record = Recorder(client, "run", tmp_path)  # type: ignore[arg-type]
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:
         threads = [
-            threading.Thread(
-                target=lambda own: [record.metrics({"m": 0.0}, step=s) for s in own],
-                args=(range(number, 20_000, 4),),
-            )
-            for number in range(4)
+            threading.Thread(target=send, args=(range(number, 20_000, 4),)) for number in range(4)
         ]
         for thread in threads:
             thread.start()

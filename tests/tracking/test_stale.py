@@ -10,7 +10,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -60,10 +59,10 @@ class Project:
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Iterator[Project]:
+def project(tmp_path: Path) -> Project:
     made = Project(tmp_path / "project")
     made.run("cluster", *QUICK)
-    yield made
+    return made
 
 
 def reused(output: str) -> set[str]:
