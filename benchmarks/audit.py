@@ -21,18 +21,19 @@ from tabulate import tabulate
 
 from genre_vae.collection import lyrics
 from genre_vae.collection.lyrics import Lyrics, embed
-from genre_vae.evaluation.audit import audit, permute_within_genre
+from genre_vae.evaluation.audit import audit
 from genre_vae.records import FeatureSet, IntArray, StrArray
 
 SIZES = (60, 100, 200, 500)
 VERDICTS = ("clear", "label", "order", "unknown")
 Floats = npt.NDArray[np.float64]
-WORDS, LENGTH = 200, 60  # of the vocabulary, and of a song
+WORDS = 200  # size of the vocabulary
+LENGTH = 60  # words of a song
 
 
 @dataclass(frozen=True, eq=False)
 class World:
-    """One collection: `genre` (n,) in the order of the files, `sound` (n, 4), and its audio."""
+    """A collection: `genre` (n,) in the order of the files, `sound` (n, 4), and its audio."""
 
     rng: np.random.Generator
     genre: IntArray
@@ -41,8 +42,11 @@ class World:
 
     @classmethod
     def draw(cls, n: int, seed: int, *, albums: bool = False) -> World:
-        """`albums`: half of a sound's variance is that of its album, 3 to 8 files in a row, and
-        it drifts along the genre's files."""
+        """A random collection of `n` tracks.
+
+        With `albums`, half of a sound's variance is that of its album, 3 to 8 files in a row, and
+        it drifts along the genre's files.
+        """
         rng = np.random.default_rng(seed)
         shares = np.ones(10) if seed % 2 else np.geomspace(1, 5, 6)
         edges = np.round(np.cumsum(shares / shares.sum()) * n).astype(int)
@@ -126,8 +130,14 @@ def control(world: World) -> FeatureSet:
     return embed(lyrics.control(world.audio, digests))
 
 
-def dealt(features: FeatureSet, world: World) -> FeatureSet:
-    return permute_within_genre(features, seed=int(world.rng.integers(2**31)))
+def permuted(features: FeatureSet, world: World) -> FeatureSet:
+    """The same rows in another order within each genre."""
+    rng = np.random.default_rng(int(world.rng.integers(2**31)))
+    values = np.array(features.values)
+    for genre in np.unique(features.labels):
+        rows = np.flatnonzero(features.labels == genre)
+        values[rows] = features.values[rng.permutation(rows)]
+    return features.derive(f"{features.name}, permuted within genre", values)
 
 
 Case = Callable[[World], FeatureSet | tuple[FeatureSet, FeatureSet]]
@@ -145,8 +155,8 @@ INNOCENT: dict[str, Case] = {
 GUILTY: dict[str, Case] = {
     "one-hot genre": lambda w: w.features("one-hot", one_hot(w.audio.labels)),
     "words made from the genre": themes,
-    "words of other songs of the genre": lambda w: dealt(embed(w.words(1.0)), w),
-    "words of other songs, audio in albums": lambda w: dealt(embed(w.words(1.0)), w),
+    "words of other songs of the genre": lambda w: permuted(embed(w.words(1.0)), w),
+    "words of other songs, audio in albums": lambda w: permuted(embed(w.words(1.0)), w),
     "words, tie 0.5, 25 % filled by genre": lambda w: embed(
         w.gaps(w.words(0.5), 0.25), missing="genre_mean"
     ),

@@ -140,7 +140,7 @@ def test_spectral_clustering_follows_rings_which_k_means_cannot() -> None:
     assert adjusted_rand_score(which, kmeans(values, 2)) < 0.1
 
 
-def test_spectral_clusters_heed_neither_order_nor_scale_nor_rotation() -> None:
+def test_spectral_clusters_depend_on_neither_order_nor_scale_nor_rotation() -> None:
     features = blobs(80, groups=5, spread=0.6)
     values = features.values.astype(np.float64)
     found = spectral(values, 5)

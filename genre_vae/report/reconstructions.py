@@ -29,7 +29,7 @@ class Reconstructed(NamedTuple):
     names : k
         What the tracks are called.
     original, reconstruction : (k, height, width) each
-        In the same unit.
+        Pictures of both, in the same unit.
     unit
         Its name.
     axis

@@ -29,7 +29,7 @@ def test_names_of_clusters_do_not_matter() -> None:
     one = metrics.score(FEATURES.values, clusters, FEATURES.labels)
     two = metrics.score(FEATURES.values, renamed, FEATURES.labels)
     for name, value in one.items():
-        # purity_chance is a mean over random deals, which fall otherwise under other names
+        # purity_chance is a mean over permutations, which differ under other names
         assert two[name] == pytest.approx(value, abs=0.02 if name == "purity_chance" else 1e-9), (
             name
         )
@@ -58,12 +58,12 @@ def test_purity_and_accuracy_by_hand() -> None:
     assert metrics.accuracy(labels, each_its_own) == pytest.approx(3 / 6)
 
 
-def test_chance_levels_are_what_random_deals_score() -> None:
+def test_chance_levels_are_what_permuted_clusters_score() -> None:
     rng = np.random.default_rng(7)
     labels, clusters = FEATURES.labels, rng.integers(0, 6, 60)
-    deals = [rng.permutation(clusters) for _ in range(2000)]
-    nmi = np.mean([normalized_mutual_info_score(labels, deal) for deal in deals])
-    purity = np.mean([metrics.purity(labels, deal) for deal in deals])
+    permuted = [rng.permutation(clusters) for _ in range(2000)]
+    nmi = np.mean([normalized_mutual_info_score(labels, one) for one in permuted])
+    purity = np.mean([metrics.purity(labels, one) for one in permuted])
     assert metrics.nmi_chance(labels, clusters) == pytest.approx(nmi, abs=0.004)
     assert metrics.purity_chance(labels, clusters) == pytest.approx(purity, abs=0.01)
 

@@ -185,6 +185,7 @@ def test_of_several_runs_of_a_method_the_newest_counts() -> None:
         row("PCA + DBSCAN", 0.5, algorithm="DBSCAN"),
         row("VAE + k-means", 0.5, model="vae"),
         row("CVAE + k-means", 0.5, model="cvae"),
+        row("VAE + spectral", 0.5, model="vae", algorithm="spectral"),
     ]
     found = newest(rows, models=("pca", "vae"), algorithms=("k-means", "DBSCAN"))
     assert [one.run_id for one in found] == ["new", *(rows[n].run_id for n in (2, 3, 4))]
