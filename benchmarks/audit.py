@@ -20,8 +20,9 @@ import numpy.typing as npt
 from tabulate import tabulate
 
 from genre_vae.collection import lyrics
-from genre_vae.collection.lyrics import Lyrics, embed
+from genre_vae.collection.lyrics import Lyrics
 from genre_vae.evaluation.audit import audit
+from genre_vae.features.text import embed
 from genre_vae.records import FeatureSet, IntArray, StrArray
 
 SIZES = (60, 100, 200, 500)

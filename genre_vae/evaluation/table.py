@@ -77,8 +77,9 @@ class Description:
     def of(cls, tags: Mapping[str, str]) -> Description:
         """Read what `tags` wrote, among any other tags.
 
-        A missing tag becomes ``""``, a missing label use ``none``: runs of an earlier version lack
-        some. The model that such a version calls ``spectral`` is ``raw``.
+        A missing tag becomes ``""``: runs of an earlier version lack some. A label use that is not
+        known is taken for the highest, so that the row cannot rank. The model that such a version
+        calls ``spectral`` is ``raw``.
         """
         model = tags.get("model", "")
         return cls(
@@ -89,7 +90,7 @@ class Description:
             input=tags.get("input", ""),
             origin=tags.get("origin", ""),
             provenance=tags.get("provenance", ""),
-            label_use=LabelUse[tags.get("label_use", "none").upper()],
+            label_use=LabelUse[tags.get("label_use", str(LabelUse.FEATURE)).upper()],
         )
 
 

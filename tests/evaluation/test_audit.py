@@ -15,9 +15,9 @@ from sklearn.preprocessing import StandardScaler
 
 from genre_vae.collection import demo, lyrics
 from genre_vae.collection.catalog import scan
-from genre_vae.collection.lyrics import embed
 from genre_vae.evaluation.audit import Audit, audit
 from genre_vae.features.spectral import extract_catalog
+from genre_vae.features.text import embed
 from genre_vae.records import FeatureSet, LabelUse
 from tests.evaluation.worlds import World, by_place, control, drift, one_hot, themed
 from tests.helpers import blobs, permute_within_genre

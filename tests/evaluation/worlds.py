@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from genre_vae.collection import lyrics
-from genre_vae.collection.lyrics import Lyrics, embed
+from genre_vae.collection.lyrics import Lyrics
+from genre_vae.features.text import embed
 from genre_vae.records import FeatureSet, LabelUse
 
 Values = npt.NDArray[np.floating]
