@@ -290,6 +290,16 @@ class Embedding:
         """The member that a clustering's seed number `number` takes: its own, or the only one."""
         return self.members[number if len(self.members) > 1 else 0]
 
+    def tags(self) -> dict[str, str]:
+        """What its run is about, as tags."""
+        return {
+            "model": self.method,
+            "reads": self.reads,
+            "provenance": self.provenance,
+            "output": self.stem,
+            "label_use": str(self.first.label_use),
+        }
+
     @property
     def encoder_path(self) -> Path | None:
         """The file of the first member's encoder, or None where there is none."""
