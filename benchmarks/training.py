@@ -34,7 +34,11 @@ def epochs(data: FeatureSet, model: str) -> list[float]:
     config = methods.BY_KEY[model].train
     assert config is not None, f"{model} has no model"
     ends: list[float] = []
-    training.fit(data, replace(config, epochs=EPOCHS), on_epoch=lambda epoch: ends.append(time.process_time()))
+    training.fit(
+        data,
+        replace(config, epochs=EPOCHS),
+        on_epoch=lambda epoch: ends.append(time.process_time()),
+    )
     return [1e3 * spent for spent in np.diff(ends)]
 
 
