@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path
 
@@ -72,13 +72,14 @@ def fit_seeds(
     *,
     seeds: Sequence[int],
     workers: int,
-    on_epoch: Callable[[int, Epoch], object],
-    checkpoint: Callable[[int], Path],
+    on_epoch: Callable[[int, Epoch], object] = lambda seed, epoch: None,
+    checkpoint: Callable[[int], Path] | None = None,
 ) -> list[TrainedModel]:
-    """Train a member for each seed, on all cores that may be used.
+    """Train a member for each seed, on all cores that may be used; in the order of the seeds.
 
     Dense members train together (`fit_members`). Members with convolutions would not gain by it;
-    each trains in a thread of its own, since it leaves the interpreter for most of its time.
+    each trains in a thread of its own, since it leaves the interpreter for most of its time. Torch
+    has one thread from then on.
 
     Parameters
     ----------
@@ -88,6 +89,11 @@ def fit_seeds(
         Threads at a time; on an accelerator it is one.
     checkpoint
         The file for the last state of the members that train together, by the first one's seed.
+
+    Raises
+    ------
+    InputError
+        See `fit_members`. An error in one member, or in the calling thread, ends the others.
     """
     torch.set_num_threads(1)  # small models gain nothing from more, and one is bit-identical
     dense = features.values.ndim == 2
@@ -102,14 +108,16 @@ def fit_seeds(
                 raise InterruptedError
             places.pass_on(epoch.epoch)
 
+        last = None if checkpoint is None else checkpoint(some[0])
         with places:
-            return fit_members(
-                features, config, seeds=some, on_epoch=after, checkpoint=checkpoint(some[0])
-            )
+            return fit_members(features, config, seeds=some, on_epoch=after, checkpoint=last)
 
     with ThreadPoolExecutor(len(together)) as pool:
+        futures = [pool.submit(fit_some, some) for some in together]
         try:
-            return [trained for some in pool.map(fit_some, together) for trained in some]
+            for future in as_completed(futures):
+                future.result()  # the first error that there is, whichever member's
+            return [trained for future in futures for trained in future.result()]
         except BaseException:
             stop.set()  # Ctrl-C and SIGTERM reach this thread only
             pool.shutdown(cancel_futures=True)

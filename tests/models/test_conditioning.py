@@ -70,10 +70,10 @@ def test_what_reaches_the_codes_is_what_they_declare(given: dict[str, str], use:
     every = {"condition": "encoder+decoder", "condition_on": "genre", "encode_as": "genre"}
     assert label_use(**(every | given)) is use
     config = replace(CONFIG, n_clusters=3, **given)  # type: ignore[arg-type]
-    fitted = fit(FEATURES, config)
-    codes = encode(fitted, FEATURES)
+    trained = fit(FEATURES, config)
+    codes = encode(trained, FEATURES)
     assert codes.label_use is use
-    needed_to_code = not np.array_equal(codes.values, encode(fitted, shuffled(FEATURES)).values)
+    needed_to_code = not np.array_equal(codes.values, encode(trained, shuffled(FEATURES)).values)
     assert needed_to_code == (use is LabelUse.ENCODE)
     elsewhere = encode(fit(shuffled(FEATURES), config), FEATURES)
     looked_at = not np.array_equal(codes.values, elsewhere.values)
@@ -83,9 +83,9 @@ def test_what_reaches_the_codes_is_what_they_declare(given: dict[str, str], use:
 def test_the_codes_can_be_made_without_any_genre_where_they_say_so() -> None:
     nobody = with_labels(FEATURES, [""] * len(FEATURES))
     for given in ({"encode_as": "unknown"}, {"condition": "decoder"}):
-        fitted = fit(FEATURES, replace(CONFIG, **given))  # type: ignore[arg-type]
+        trained = fit(FEATURES, replace(CONFIG, **given))  # type: ignore[arg-type]
         np.testing.assert_array_equal(
-            encode(fitted, nobody).values, encode(fitted, FEATURES).values
+            encode(trained, nobody).values, encode(trained, FEATURES).values
         )
 
 
@@ -119,21 +119,12 @@ def test_saved_and_loaded_it_makes_the_same_codes(
     tmp_path_factory: pytest.TempPathFactory, given: dict[str, str]
 ) -> None:
     path = tmp_path_factory.mktemp("cvae") / "cvae_best.pth"
-    fitted = fit(FEATURES, replace(CONFIG, n_clusters=3, epochs=3, **given))  # type: ignore[arg-type]
-    checkpoint.save(fitted, path)
+    trained = fit(FEATURES, replace(CONFIG, n_clusters=3, epochs=3, **given))  # type: ignore[arg-type]
+    checkpoint.save(trained, path)
     again = checkpoint.load(path)
-    np.testing.assert_array_equal(encode(again, FEATURES).values, encode(fitted, FEATURES).values)
+    np.testing.assert_array_equal(encode(again, FEATURES).values, encode(trained, FEATURES).values)
     rebuilt = encoding.reconstruct(again, FEATURES).values
-    np.testing.assert_array_equal(rebuilt, encoding.reconstruct(fitted, FEATURES).values)
-
-
-def test_a_reconstruction_is_in_the_units_of_the_input() -> None:
-    features = FEATURES.derive("big", FEATURES.values * 100 + 1000)
-    fitted = fit(features, replace(CONFIG, model="autoencoder", latent_dim=6, epochs=200))
-    back = encoding.reconstruct(fitted, features)
-    assert back.values.shape == features.values.shape
-    residual = (back.values - features.values).var(axis=0) / features.values.var(axis=0)
-    assert residual.mean() < 0.3
+    np.testing.assert_array_equal(rebuilt, encoding.reconstruct(trained, FEATURES).values)
 
 
 def test_clusters_are_of_the_training_tracks_alone() -> None:

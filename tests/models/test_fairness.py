@@ -11,8 +11,8 @@ from genre_vae.models.fairness import FairSemaphore
 
 @pytest.mark.parametrize("at_once", [1, 2])
 def test_places_keep_to_their_number_and_go_to_those_behind(at_once: int) -> None:
-    """Of one place: once the last to start has caught up, none is ever more than an epoch ahead.
-    Of two the system may let one rest."""
+    """With one place: once the last to start has caught up, which is long before the end, none is
+    ever more than an epoch ahead. With two the system may let one rest."""
     places, lock = FairSemaphore(at_once), threading.Lock()
     progress, running = [0] * 5, 0
     together, ahead = list[int](), list[tuple[int, int]]()
@@ -40,7 +40,7 @@ def test_places_keep_to_their_number_and_go_to_those_behind(at_once: int) -> Non
     if at_once == 1:
         level = next(at for at, (least, most) in enumerate(ahead) if least > 0 and most <= 1)
         assert max(most for _, most in ahead[level:]) == 1
-        assert level < 50
+        assert level < 150
 
 
 def test_a_place_comes_back_from_one_that_failed() -> None:

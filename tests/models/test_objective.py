@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
 
-from genre_vae.models.config import TrainConfig
-from genre_vae.models.networks import PROJECTION, VAE, Output, build
+from genre_vae.models.networks import Output
 from genre_vae.models.objective import elbo, loss, nt_xent
 
 
@@ -72,37 +71,6 @@ def test_an_autoencoder_has_no_kl() -> None:
     found = elbo(x, out._replace(logvar=None), beta=100)
     assert found.kl == 0
     assert found.total == found.reconstruction
-
-
-@pytest.mark.parametrize(
-    ("name", "shape"),
-    [
-        *(("autoencoder", (40,)), ("vae", (40,)), ("cvae", (40,))),
-        *(("conv_vae", (1, 64, 128)), ("conv_vae", (1, 16, 32))),
-    ],
-)
-def test_shapes(name: str, shape: tuple[int, ...]) -> None:
-    model = build(TrainConfig(model=name, latent_dim=6, widths=(4, 8, 8)), shape, 3)
-    out = model(torch.randn(5, *shape), torch.randn(5, 6), torch.tensor([0, 1, 2, 0, 1]))
-    assert out.reconstruction.shape == (5, *shape)
-    assert out.mean.shape == (5, 6)
-    assert (out.logvar is None) == (name == "autoencoder")
-
-
-def test_the_widths_are_the_seeds() -> None:
-    shapes = [tuple(p.shape) for n, p in VAE(40, 16).named_parameters() if n.endswith("weight")]
-    encoder, decoder = [(128, 40), (64, 128), (16, 64)], [(64, 16), (128, 64), (40, 128)]
-    assert sorted(shapes) == sorted([*encoder, *decoder, (16, 64)])
-
-
-def test_noise_moves_the_code_by_its_standard_deviation() -> None:
-    torch.manual_seed(0)
-    model, x, noise = VAE(40, 3), torch.randn(4, 40), torch.randn(4, 3)
-    mean, logvar = model.encode(x)
-    assert logvar is not None
-    z = mean + noise * logvar.exp().sqrt()
-    torch.testing.assert_close(model(x, noise).reconstruction, model.decode(z))
-    torch.testing.assert_close(model(x).reconstruction, model.decode(mean))
 
 
 def projections(b: int = 5, views: int = 2, p: int = 4, *, seed: int = 0) -> torch.Tensor:
@@ -187,29 +155,3 @@ def test_an_encoder_alone_has_only_the_contrast() -> None:
     found = loss(x, alone, beta=3, contrast=1, views=2)
     assert found.reconstruction == found.kl == 0
     assert found.total == found.contrast > 0
-
-
-@pytest.mark.parametrize("name", ["contrastive_vae", "contrastive"])
-def test_a_contrastive_code_depends_on_its_own_window_alone(name: str) -> None:
-    config = TrainConfig(model=name, latent_dim=6, widths=(4, 8, 8), contrast=1)
-    model, x = build(config, (1, 16, 32)), torch.randn(5, 1, 16, 32)
-    together = model(x)
-    assert together.projection is not None
-    assert together.projection.shape == (5, PROJECTION)
-    assert (together.reconstruction is None) == (together.logvar is None) == (name == "contrastive")
-    torch.testing.assert_close(model(x[2:3]).mean, together.mean[2:3])
-
-
-def test_a_contrastive_code_does_not_know_when() -> None:
-    """Channels and bands over time: frames in another order are the same."""
-    config = TrainConfig(model="contrastive", latent_dim=6, widths=(4, 8, 8))
-    encoder = build(config, (1, 16, 32)).get_submodule("encoder")
-    pool = list(encoder.children())[-1]
-    heard = torch.randn(2, 8, 2, 4)
-    torch.testing.assert_close(pool(heard[..., [2, 0, 3, 1]]), pool(heard))
-    assert not torch.allclose(pool(heard.flip(2)), pool(heard))  # but where a sound is it knows
-
-
-def test_without_a_contrastive_term_there_is_no_head() -> None:
-    names = [name for name, _ in build(TrainConfig(model="conv_vae"), (1, 64, 128)).named_modules()]
-    assert not any(name.startswith("head") for name in names)
