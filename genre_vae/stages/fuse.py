@@ -38,8 +38,7 @@ def join_lyrics(
         for member, seed in zip(members, seeds or (0,), strict=True)
     )
     record.metrics({"tracks": len(fused[0]), "dimensions": fused[0].values.shape[1]})
-    record.tags({"label_use": fused[0].label_use})
-    return Embedding(
+    made = Embedding(
         row.method,
         row.title,
         row.stem,
@@ -49,6 +48,8 @@ def join_lyrics(
         members=fused,
         seeds=seeds,
     )
+    record.tags(made.tags())
+    return made
 
 
 def _fused(audio: FeatureSet, text: FeatureSet, config: FuseConfig, seed: int) -> FeatureSet:

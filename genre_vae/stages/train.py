@@ -37,7 +37,7 @@ def baseline(
         projection.save(record.folder / encoder)
         embedding = projection.apply(features)
     record.metrics({"components": embedding.values.shape[1]})
-    return Embedding(
+    made = Embedding(
         row.method,
         row.title,
         row.stem,
@@ -47,6 +47,8 @@ def baseline(
         members=(embedding,),
         encoder=encoder,
     )
+    record.tags(made.tags())
+    return made
 
 
 @stage("train", without=("genre_vae.report",))
@@ -99,7 +101,7 @@ def fit(
         f"best epoch {means['epoch']:.0f}, validation loss {means['val_loss']:.2f} "
         f"(mean over seeds: {config.seeds})"
     )
-    return Embedding(
+    made = Embedding(
         row.method,
         row.title,
         row.stem,
@@ -110,6 +112,8 @@ def fit(
         seeds=config.numbers,
         encoder=encoder,
     )
+    record.tags(made.tags())
+    return made
 
 
 def _with_clusters(features: FeatureSet, config: TrainingConfig) -> TrainConfig:

@@ -55,7 +55,7 @@ def test_tags_are_the_fields_as_text() -> None:
 def test_missing_tags_are_empty_and_the_old_name_of_the_raw_model_is_known() -> None:
     empty = Description.of({})
     assert set(empty.tags().values()) == {"", "feature"}, "what is not known cannot rank"
-    assert empty.label_use is LabelUse.NONE
+    assert empty.label_use is LabelUse.FEATURE
     assert Description.of({"model": "spectral", "algorithm": "spectral"}).model == "raw"
     assert Description.of({"algorithm": "spectral"}).algorithm == "spectral"
 

@@ -74,8 +74,8 @@ def test_an_edited_helper_makes_its_stage_anew_with_a_fresh_stores_result(
 ) -> None:
     project.edit(
         "genre_vae/clustering.py",
-        "genres = len(known_genres(features.labels))",
-        "genres = len(known_genres(features.labels)) + 2",
+        "    genres = len(known_genres(features.labels))\n",
+        "    genres = len(known_genres(features.labels)) + 2\n",
     )
     again = project.run("cluster", *QUICK)
     assert reused(again) == {"features", "train"}
