@@ -188,8 +188,8 @@ class VectorsConfig:
     """A file of vectors, and what was stated about it."""
 
     input: str
-    about: str
-    label_use: LabelUse
+    input_about: str
+    input_label_use: LabelUse
 
 
 @dataclass(frozen=True)

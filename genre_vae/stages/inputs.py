@@ -167,12 +167,13 @@ def join(
     """
     from genre_vae.features import vectors
 
-    found, unmatched, report = vectors.match(file, audio.mfcc, label_use=config.label_use)
+    found, unmatched, report = vectors.match(file, audio.mfcc, label_use=config.input_label_use)
     audit = _audited(record, audio, found)
-    use = max(config.label_use, LabelUse.FEATURE if audit["leaks"].item() else LabelUse.NONE)
+    use = max(config.input_label_use, LabelUse.FEATURE if audit["leaks"].item() else LabelUse.NONE)
     # They count as pretrained: nothing here can show that they are not.
     found = replace(found, name=config.input, label_use=use, pretrained=True)
-    about = f"{' '.join(config.about.split())}, label use {config.label_use}, as stated"
+    about = " ".join(config.input_about.split())
+    about += f", label use {config.input_label_use}, as stated"
     provenance = f"{config.input}: {about}; audit: {audit['verdict'].item()}"
     record.metrics({"unmatched": len(unmatched)})
     made = InputVectors("vectors", found, provenance, audit, unmatched=unmatched)

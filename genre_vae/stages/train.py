@@ -74,13 +74,19 @@ def fit(
             named = {f"{name}/seed_{seed}": value for name, value in losses.items()}
             record.metrics(named, step=epoch.epoch)
 
+    def last(seed: int) -> Path:
+        path = _folder(record, config, seed) / f"{model}_last.pth"
+        if path.exists():
+            print(f"{'':<10} seed {seed} continues from its last checkpoint", flush=True)
+        return path
+
     trained = training.fit_seeds(
         features,
         train,
         seeds=config.numbers,
         workers=record.workers,
         on_epoch=on_epoch,
-        checkpoint=lambda seed: _folder(record, config, seed) / f"{model}_last.pth",
+        checkpoint=last,
     )
     encoder = f"{model}_best.pth"
     for one in trained:

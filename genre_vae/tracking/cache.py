@@ -94,7 +94,7 @@ def plain(value: object) -> Any:
     if isinstance(value, (list, tuple)):
         return [plain(one) for one in value]
     if isinstance(value, enum.Enum):
-        return value.name
+        return value.name.lower()
     return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
 
 
