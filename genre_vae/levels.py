@@ -23,7 +23,8 @@ from genre_vae.stages.inputs import Inputs, inputs
 from genre_vae.stages.lyrics import Words, lyrics
 from genre_vae.stages.register import register
 from genre_vae.stages.train import train
-from genre_vae.tracking.run import Artifact, Run
+from genre_vae.tracking.run import Run
+from genre_vae.tracking.stage import Artifact
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from genre_vae.evaluation.permutation import centred
 from genre_vae.evaluation.table import Description, Row
 from genre_vae.records import FeatureSet, FloatArray
 from genre_vae.tracking import store
-from genre_vae.tracking.run import local_artifacts
+from genre_vae.tracking.stage import local_artifacts
 
 ROOT = Path(__file__).resolve().parent.parent
 

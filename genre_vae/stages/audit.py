@@ -11,7 +11,8 @@ from genre_vae.config import AuditConfig, Given
 from genre_vae.stages.collect import Collection
 from genre_vae.stages.inputs import Inputs, InputVectors
 from genre_vae.stages.lyrics import Words
-from genre_vae.tracking.run import Artifact, Recorder, Run, stage
+from genre_vae.tracking.run import Run
+from genre_vae.tracking.stage import Artifact, Recorder, stage
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,8 @@ from genre_vae.config import ClusterConfig, Given
 from genre_vae.evaluation.table import Description
 from genre_vae.files import write_json
 from genre_vae.records import Assignment, Embedding
-from genre_vae.tracking.run import Artifact, Recorder, Run, stage
+from genre_vae.tracking.run import Run
+from genre_vae.tracking.stage import Artifact, Recorder, stage
 
 
 @dataclass(frozen=True, eq=False)

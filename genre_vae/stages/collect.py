@@ -11,7 +11,8 @@ import pandas as pd
 from genre_vae.collection.catalog import Catalog, scan
 from genre_vae.config import Given
 from genre_vae.records import FeatureSet, InputError, known_genres
-from genre_vae.tracking.run import Artifact, Recorder, Run, stage
+from genre_vae.tracking.run import Run
+from genre_vae.tracking.stage import Artifact, Recorder, stage
 
 TABLES = ("skipped", "faults", "catalog")
 

@@ -17,7 +17,8 @@ from genre_vae.records import InputError
 from genre_vae.stages.cluster import Clustering
 from genre_vae.stages.collect import Collection
 from genre_vae.tracking import cache
-from genre_vae.tracking.run import Artifact, Recorder, Run, stage
+from genre_vae.tracking.run import Run
+from genre_vae.tracking.stage import Artifact, Recorder, stage
 
 NAMES = tuple((method.key, method.medium) for method in methods.ALL if method.medium)
 

@@ -12,7 +12,8 @@ from genre_vae.records import Embedding, FeatureSet, InputError, LabelUse, known
 from genre_vae.stages.cluster import Clustering
 from genre_vae.stages.collect import Collection
 from genre_vae.stages.inputs import Inputs, InputVectors
-from genre_vae.tracking.run import Artifact, Recorder, Run, stage
+from genre_vae.tracking.run import Run
+from genre_vae.tracking.stage import Artifact, Recorder, stage
 
 if TYPE_CHECKING:
     from genre_vae.report.reconstructions import Reconstructed

@@ -12,7 +12,8 @@ from genre_vae.stages.audit import Audits
 from genre_vae.stages.collect import Collection
 from genre_vae.stages.inputs import Inputs, InputVectors, row_config
 from genre_vae.stages.lyrics import Words
-from genre_vae.tracking.run import Artifact, Recorder, Run, stage
+from genre_vae.tracking.run import Run
+from genre_vae.tracking.stage import Artifact, Recorder, stage
 
 
 @stage("fuse")

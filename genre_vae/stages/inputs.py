@@ -15,7 +15,8 @@ from genre_vae.files import write_json
 from genre_vae.methods import Method, Reads
 from genre_vae.records import FeatureSet, InputError, LabelUse
 from genre_vae.stages.collect import Collection, collect
-from genre_vae.tracking.run import Artifact, Recorder, Run, stage
+from genre_vae.tracking.run import Run
+from genre_vae.tracking.stage import Artifact, Recorder, stage
 
 MUSICNN = (
     "musicnn (Pons & Serra, 2019), a tagger trained on 200,000 songs of the Million Song Dataset "

@@ -12,7 +12,8 @@ from genre_vae.config import Given, LyricsConfig
 from genre_vae.files import write_json
 from genre_vae.records import FeatureSet, InputError
 from genre_vae.stages.collect import Collection
-from genre_vae.tracking.run import Artifact, Recorder, Run, stage
+from genre_vae.tracking.run import Run
+from genre_vae.tracking.stage import Artifact, Recorder, stage
 
 
 @dataclass(frozen=True, eq=False)

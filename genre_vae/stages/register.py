@@ -17,7 +17,8 @@ from genre_vae.stages.cluster import Clustering
 from genre_vae.stages.collect import Collection
 from genre_vae.stages.inputs import InputVectors, Weights, musicnn_weights
 from genre_vae.tracking import cache, registry
-from genre_vae.tracking.run import Artifact, Recorder, Run, stage
+from genre_vae.tracking.run import Run
+from genre_vae.tracking.stage import Artifact, Recorder, stage
 
 SERVABLE_INPUTS = (*methods.AUDIO, "musicnn")  # inputs that can be made of any audio
 CODE = "genre_vae.serving.pyfunc"  # the module that MLflow loads

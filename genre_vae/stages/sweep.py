@@ -16,7 +16,8 @@ from genre_vae.stages.cluster import Clustering, cluster
 from genre_vae.stages.compare import Rows, rows_of
 from genre_vae.stages.inputs import inputs
 from genre_vae.stages.train import train
-from genre_vae.tracking.run import Artifact, Recorder, Run, stage
+from genre_vae.tracking.run import Run
+from genre_vae.tracking.stage import Artifact, Recorder, stage
 
 
 @dataclass(frozen=True, eq=False)

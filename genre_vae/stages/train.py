@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from genre_vae.config import BaselineConfig, Given, TrainingConfig
+from genre_vae.config import BaselineConfig, Given, RowConfig, TrainingConfig
 from genre_vae.methods import Method
 from genre_vae.models.config import TrainConfig
 from genre_vae.records import Embedding, FeatureSet, member_folder
 from genre_vae.stages.collect import Collection
 from genre_vae.stages.inputs import Inputs, InputVectors, row_config
-from genre_vae.tracking.run import Artifact, Recorder, Run, stage
+from genre_vae.tracking.run import Run
+from genre_vae.tracking.stage import Artifact, Recorder, stage
 
 LOG_EVERY = 5  # epochs between two points of a curve in the tracking store; history.csv has all
 COMPONENTS = 16  # principal components, where ``latent_dim`` is not given: as dense models
@@ -37,18 +38,7 @@ def baseline(
         projection.save(record.folder / encoder)
         embedding = projection.apply(features)
     record.metrics({"components": embedding.values.shape[1]})
-    made = Embedding(
-        row.method,
-        row.title,
-        row.stem,
-        row.reads,
-        (row.reads,),
-        source.provenance,
-        members=(embedding,),
-        encoder=encoder,
-    )
-    record.tags(made.tags())
-    return made
+    return _recorded(record, source, row, (embedding,), encoder)
 
 
 @stage("train", without=("genre_vae.report",))
@@ -107,6 +97,19 @@ def fit(
         f"best epoch {means['epoch']:.0f}, validation loss {means['val_loss']:.2f} "
         f"(mean over seeds: {config.seeds})"
     )
+    members = tuple(encoding.encode(one, features) for one in trained)
+    return _recorded(record, source, row, members, encoder, seeds=config.numbers)
+
+
+def _recorded(
+    record: Recorder,
+    source: Collection | InputVectors,
+    row: RowConfig,
+    members: tuple[FeatureSet, ...],
+    encoder: str,
+    *,
+    seeds: tuple[int, ...] = (),
+) -> Embedding:
     made = Embedding(
         row.method,
         row.title,
@@ -114,9 +117,9 @@ def fit(
         row.reads,
         (row.reads,),
         source.provenance,
-        members=tuple(encoding.encode(one, features) for one in trained),
-        seeds=config.numbers,
-        encoder=encoder,
+        members,
+        seeds,
+        encoder,
     )
     record.tags(made.tags())
     return made

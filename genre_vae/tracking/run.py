@@ -10,187 +10,43 @@ from __future__ import annotations
 import contextlib
 import shlex
 import shutil
-import threading
 import time
-import typing
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import mlflow
 from filelock import FileLock
-from mlflow.entities import Metric, Param, RunStatus, RunTag
+from mlflow.entities import Param, RunStatus, RunTag
 from mlflow.entities import Run as StoredRun
 from mlflow.tracking import MlflowClient
-from tqdm import tqdm
 
 from genre_vae.collection.catalog import Catalog
 from genre_vae.records import InputError
 from genre_vae.tracking import cache, registry, store
+from genre_vae.tracking.stage import (
+    NOTE,
+    STAGES,
+    Artifact,
+    Input,
+    Recorder,
+    Stage,
+    T,
+    artifacts_in,
+    dataset_of,
+    fingerprint_of,
+    local_artifacts,
+    value_of,
+)
 from genre_vae.tracking.store import Terminated
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
     from mlflow.data.pandas_dataset import PandasDataset
 
-FLUSH_AT = 500  # metrics sent in one batch: a call each costs a hundred times as much
-MAX_BATCH = 1000  # metrics that one batch may hold
-NOTE = "mlflow.note.content"
 SHOWN = ("*_task_*", "audit.*", "beta_sweep.*")  # files of stages that their run shows as its own
 CHECKPOINT = ".pth"  # what a killed stage leaves that the next one can use
-
-
-class Product(Protocol):
-    """A record that a stage returns."""
-
-    def save(self, folder: Path) -> None:
-        """Write it into a folder."""
-
-    @classmethod
-    def load(cls, folder: Path) -> Self:
-        """Read what `save` wrote."""
-
-
-T = TypeVar("T", bound=Product)
-R = TypeVar("R")
-
-
-@dataclass(frozen=True)
-class Stage(Generic[T]):
-    """A function of records with a name, whose finished runs can be found again."""
-
-    name: str
-    function: Callable[..., T]
-    without: tuple[str, ...] = ()
-
-    @cached_property
-    def product(self) -> type[T]:
-        """The record that it returns."""
-        made: type[T] = typing.get_type_hints(self.function)["return"]
-        return made
-
-    def code(self) -> cache.Code:
-        """The code that decides its result."""
-        return cache.code_of(self.function, without=self.without)
-
-
-_STAGES: dict[str, Stage[Any]] = {}
-
-
-def stage(name: str, *, without: tuple[str, ...] = ()) -> Callable[[Callable[..., T]], Stage[T]]:
-    """Make a stage of a function ``f(record, *inputs, config) -> product``.
-
-    Parameters
-    ----------
-    name
-        Its name in the store.
-    without
-        Modules that it draws with beside its result: a change in them does not make it anew.
-    """
-
-    def decorate(function: Callable[..., T]) -> Stage[T]:
-        made = Stage(name, function, without)
-        _STAGES[name] = made
-        return made
-
-    return decorate
-
-
-class Recorder:
-    """What a stage writes to beside its result: files, metrics, tags and a note on its run.
-
-    Parameters
-    ----------
-    folder
-        For files; they become artifacts of the run.
-    workers
-        Processes or threads that the stage may use. They do not change its result.
-    """
-
-    def __init__(self, client: MlflowClient, run_id: str, folder: Path, workers: int = 1) -> None:
-        self.folder = folder
-        self.workers = workers
-        self.note = ""
-        self._client = client
-        self._run_id = run_id
-        self._metrics: list[Metric] = []
-        self._lock = threading.Lock()  # members train in threads
-
-    def metrics(self, values: Mapping[str, float], *, step: int = 0) -> None:
-        """Buffer metrics; they are sent in batches."""
-        now = int(time.time() * 1000)
-        made = [Metric(key, float(value), now, step) for key, value in values.items()]
-        with self._lock:
-            self._metrics += made
-            if len(self._metrics) >= FLUSH_AT:
-                self._send()
-
-    def flush(self) -> None:
-        """Send what is buffered."""
-        with self._lock:
-            self._send()
-
-    def _send(self) -> None:
-        waiting, self._metrics = self._metrics, []
-        for start in range(0, len(waiting), MAX_BATCH):
-            self._client.log_batch(self._run_id, waiting[start : start + MAX_BATCH])
-
-    def tags(self, values: Mapping[str, object]) -> None:
-        """Set tags."""
-        tags = [RunTag(key, str(value)) for key, value in values.items()]
-        self._client.log_batch(self._run_id, tags=tags)
-
-    def progress(self, results: Iterable[R], *, total: int) -> Iterable[R]:
-        """Pass results on under a progress bar, where there is a terminal."""
-        shown: Iterable[R] = tqdm(
-            results, total=total, unit="file", desc=f"{'':<10}", leave=False, disable=None
-        )
-        return shown
-
-    def figure(self, name: str, figure: Figure) -> None:
-        """Write a figure as a file."""
-        figure.savefig(self.folder / name, dpi=150)
-
-    def model(self, folder: Path, example: str) -> None:
-        """Log the model that was saved in a folder (`registry.log_model`)."""
-        self.tags({registry.MODEL_URI: registry.log_model(folder, example)})
-
-
-class Artifact(Generic[T]):
-    """A finished stage: `value` is its product, read from `folder` when it is first asked for, so
-    that work done now and work found again are the same by construction."""
-
-    def __init__(
-        self, made: StoredRun, stage: Stage[T], dataset: Catalog, inputs: Sequence[Any] | None
-    ) -> None:
-        self.stage = stage
-        self.dataset = dataset
-        self.run_id: str = made.info.run_id
-        self.fingerprint: str = made.data.tags["fingerprint"]
-        self.title: str = made.data.tags["mlflow.runName"]
-        self.note: str = made.data.tags.get(NOTE, "")
-        self.tags: Mapping[str, str] = made.data.tags
-        self.metrics: Mapping[str, float] = made.data.metrics
-        self.reused = False
-        self.seconds = 0.0
-        self._run = made
-        self._inputs = inputs
-
-    @cached_property
-    def folder(self) -> Path:
-        """A local folder with its files; downloaded where the store is not on this disk."""
-        return local_artifacts(self._run)
-
-    @cached_property
-    def value(self) -> T:
-        """The record that the stage returned."""
-        return self.stage.product.load(self.folder)
-
-
-Input = Any  # an Artifact, a list of them, None, or a record with a ``fingerprint``
 
 
 @dataclass
@@ -220,13 +76,13 @@ class Run:
         title
             The name that its run gets.
         """
-        dataset = next(found for one in inputs if (found := _dataset_of(one)) is not None)
+        dataset = next(found for one in inputs if (found := dataset_of(one)) is not None)
         fingerprint = cache.fingerprint(
-            stage.name, config, [_fingerprint_of(one) for one in inputs], stage.code()
+            stage.name, config, [fingerprint_of(one) for one in inputs], stage.code()
         )
         work = self.root / ".cache" / "work" / fingerprint
         work.parent.mkdir(parents=True, exist_ok=True)
-        artifacts = [one for each in inputs for one in _artifacts_in(each)]
+        artifacts = [one for each in inputs for one in artifacts_in(each)]
         started = time.monotonic()
         # Whoever asks for the same work at the same time waits here, then finds it done.
         with FileLock(f"{work}.lock"):
@@ -270,7 +126,7 @@ class Run:
             mlflow.log_input(_mlflow_dataset(dataset), context=stage.name)
             record = Recorder(self.client, run_id, work, self.workers)
             try:
-                product = stage.function(record, *map(_value_of, inputs), config=config)
+                product = stage.function(record, *map(value_of, inputs), config=config)
                 product.save(work)
             except Exception:  # done again, it would fail again: there is nothing to keep
                 shutil.rmtree(work)
@@ -309,12 +165,12 @@ class Run:
             )
         (run,) = found
         tags = run.data.tags
-        known = tags.get("stage") in _STAGES and run.info.status == "FINISHED"
+        known = tags.get("stage") in STAGES and run.info.status == "FINISHED"
         if not known or not _is_whole(run):
             raise InputError(f"run {run_id!r}: not the finished run of a stage")
         if tags["dataset"] != dataset.fingerprint:
             raise InputError(f"run {run_id!r}: about another collection than {dataset.folder}")
-        found_again = Artifact(run, _STAGES[tags["stage"]], dataset, None)
+        found_again = Artifact(run, STAGES[tags["stage"]], dataset, None)
         found_again.reused = True
         return found_again
 
@@ -453,11 +309,6 @@ def _ended(client: MlflowClient, made: mlflow.ActiveRun) -> Iterator[str]:
         mlflow.end_run(RunStatus.to_string(status))
 
 
-def local_artifacts(run: StoredRun) -> Path:
-    """A local folder with a run's artifacts; downloaded where the store is not on this disk."""
-    return Path(mlflow.artifacts.download_artifacts(artifact_uri=run.info.artifact_uri))
-
-
 def _is_whole(run: StoredRun) -> bool:
     try:
         folder = local_artifacts(run)
@@ -475,29 +326,6 @@ def _report(artifact: Artifact[Any]) -> None:
         print(f"{'':<10} done in {artifact.seconds:.1f} s", flush=True)
     for line in artifact.note.splitlines():
         print(f"{'':<10} {line}", flush=True)
-
-
-def _artifacts_in(given: Input) -> list[Artifact[Any]]:
-    each = given if isinstance(given, (list, tuple)) else [given]
-    return [one for one in each if isinstance(one, Artifact)]
-
-
-def _dataset_of(given: Input) -> Catalog | None:
-    if isinstance(given, Catalog):
-        return given
-    return next((one.dataset for one in _artifacts_in(given)), None)
-
-
-def _fingerprint_of(given: Input) -> object:
-    if isinstance(given, (list, tuple)):
-        return [_fingerprint_of(one) for one in given]
-    return None if given is None else str(given.fingerprint)
-
-
-def _value_of(given: Input) -> Any:
-    if isinstance(given, (list, tuple)):
-        return [_value_of(one) for one in given]
-    return given.value if isinstance(given, Artifact) else given
 
 
 def _mlflow_dataset(dataset: Catalog) -> PandasDataset:

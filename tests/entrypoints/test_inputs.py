@@ -17,7 +17,7 @@ from genre_vae.features import musicnn
 from genre_vae.records import FeatureSet
 from genre_vae.serving import requests
 from genre_vae.serving.index import TAGGER
-from genre_vae.tracking.run import local_artifacts
+from genre_vae.tracking.stage import local_artifacts
 from tests.features.checkpoints import random_arrays, wheel_of
 from tests.helpers import MEDIUM, QUICK, artifacts_of, champion, invoke, noise_collection, run_of
 

@@ -11,7 +11,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.tracking import MlflowClient
 
 from genre_vae.records import Assignment
-from genre_vae.tracking.run import local_artifacts
+from genre_vae.tracking.stage import local_artifacts
 from tests.helpers import (
     MEDIUM,
     QUICK,

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from mlflow.tracking import MlflowClient
 
 from genre_vae.records import Assignment, FeatureSet
-from genre_vae.tracking.run import local_artifacts
+from genre_vae.tracking.stage import local_artifacts
 from tests.helpers import (
     HARD_FILES,
     QUICK,

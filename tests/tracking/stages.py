@@ -8,7 +8,8 @@ from pathlib import Path
 
 from genre_vae.collection.catalog import Catalog
 from genre_vae.records import InputError
-from genre_vae.tracking.run import Artifact, Recorder, Run, stage
+from genre_vae.tracking.run import Run
+from genre_vae.tracking.stage import Artifact, Recorder, stage
 
 
 @dataclass(frozen=True)

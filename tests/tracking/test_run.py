@@ -15,7 +15,8 @@ from mlflow.tracking import MlflowClient
 from genre_vae.collection.catalog import Catalog, scan
 from genre_vae.records import InputError
 from genre_vae.tracking import store as stores
-from genre_vae.tracking.run import Recorder, local_artifacts, open_run
+from genre_vae.tracking.run import open_run
+from genre_vae.tracking.stage import Recorder, local_artifacts
 from tests.helpers import ROOT, every_run
 from tests.tracking.stages import Answer, Config, ask
 
@@ -212,7 +213,8 @@ import sys, time
 from pathlib import Path
 from genre_vae.collection.catalog import scan
 from genre_vae.tracking import store
-from genre_vae.tracking.run import Recorder, open_run, stage
+from genre_vae.tracking.run import open_run
+from genre_vae.tracking.stage import Recorder, stage
 from tests.tracking.stages import Answer, Config
 
 @stage("test")
