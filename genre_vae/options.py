@@ -203,7 +203,10 @@ class Options:
         "What a track without words gets; genre_mean uses the genre.",
     )
     lyrics_weight: float = option(
-        1.0, _FROM_ZERO, "fusion", "Weight of the lyrics in a fusion; the audio's is 1."
+        1.0,
+        _FROM_ZERO,
+        "fusion",
+        "Weight of the lyrics in the squared distances of a fusion; the audio's is 1.",
     )
     run: str | None = option(
         None,

@@ -45,14 +45,15 @@ def weighted(sets: Sequence[FeatureSet], weights: Sequence[float]) -> FeatureSet
     """Early fusion in which modalities count equally, but for their weights.
 
     The standardised values of each modality are divided by the square root of its number of
-    dimensions, so that its total variance is 1 however many it has, and multiplied by its weight.
+    dimensions, so that its total variance is 1 however many it has, and multiplied by the square
+    root of its weight, so that the squared distances are weighted as by `late`.
 
     Parameters
     ----------
     sets : values (n, d) each
         The modalities, joined as in `concatenate`.
     weights
-        One per modality, 0 or more and not all 0; the squared distances take its square.
+        One per modality, 0 or more and not all 0; the squared distances are proportional to it.
 
     Returns
     -------
@@ -69,7 +70,7 @@ def weighted(sets: Sequence[FeatureSet], weights: Sequence[float]) -> FeatureSet
     return _side_by_side(
         joined,
         [
-            weight / np.sqrt(one.values.shape[1]) * Scaler.standardise(one.values)
+            np.sqrt(weight / one.values.shape[1]) * Scaler.standardise(one.values)
             for one, weight in zip(joined, weights, strict=True)
         ],
     )

@@ -3,7 +3,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 import pytest
+from scipy.spatial.distance import pdist
 from sklearn.metrics import adjusted_mutual_info_score
 
 from genre_vae.clustering import cluster
@@ -44,10 +46,25 @@ def test_side_by_side_each_dimension_weighs_the_same() -> None:
     np.testing.assert_allclose(values.var(axis=0), 1, rtol=1e-3)
 
 
-def test_weights_scale_their_modality() -> None:
-    plain, weighed = weighted([AUDIO, TEXT], [1, 1]), weighted([AUDIO, TEXT], [1, 3])
-    np.testing.assert_allclose(weighed.values[:, :8], plain.values[:, :8])
-    np.testing.assert_allclose(weighed.values[:, 8:], 3 * plain.values[:, 8:], rtol=1e-5)
+@pytest.mark.parametrize("how", ["weighted", "late"])
+def test_a_weight_is_that_of_the_squared_distances(how: str) -> None:
+    """In every fusion alike: twice the weight of a modality, twice its part of each squared
+    distance, up to the scale of all together."""
+
+    def squared(weights: list[float]) -> npt.NDArray[np.float64]:
+        fused = (
+            weighted([AUDIO, TEXT], weights)
+            if how == "weighted"
+            else late([AUDIO, TEXT], weights, n_clusters=3, seed=0)
+        )
+        scale = 1 if how == "weighted" else sum(weights)  # late takes shares of the weights
+        return scale * pdist(fused.values.astype(np.float64), "sqeuclidean")
+
+    audio, text = squared([1, 0]), squared([0, 1])
+    for one, other in ((1.0, 1.0), (1.0, 3.0), (0.5, 0.25)):
+        np.testing.assert_allclose(
+            squared([one, other]), one * audio + other * text, rtol=1e-3, atol=1e-4
+        )
 
 
 @pytest.mark.parametrize("weights", [[1], [1, 2, 3], [-1, 1], [0, 0]])
