@@ -10,6 +10,7 @@ import numpy.typing as npt
 from genre_vae.records import FeatureSet, InputError, IntArray, known_genres
 
 ALGORITHMS = ("k-means", "agglomerative", "DBSCAN", "spectral")
+DETERMINISTIC = ("agglomerative", "DBSCAN")  # without random starts
 MIN_SAMPLES = 5  # DBSCAN's core points have that many neighbours within eps, themselves included
 MAX_CHOSEN = 20  # clusters that `choose_n_clusters` tries at most
 N_INIT = 10  # restarts of k-means, the best of which is kept

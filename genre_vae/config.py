@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
+from genre_vae.clustering import DETERMINISTIC
 from genre_vae.methods import BY_KEY, Method, row_of
 from genre_vae.models.config import CONVOLUTIONAL, TrainConfig
 from genre_vae.options import Options
@@ -85,13 +86,18 @@ class Given(Options):
     def cluster(
         self, algorithm: str, *, seeds: tuple[int, ...] = (), variant: str = ""
     ) -> ClusterConfig:
-        """The clustering of an embedding; `seeds` are its members', where it has some."""
+        """The clustering of an embedding; `seeds` are its members', where it has some.
+
+        Where neither the embedding nor the clusterer is random, there is one seed: copies of one
+        result are no repetition.
+        """
+        count = len(seeds) or (1 if algorithm in DETERMINISTIC else self.seeds)
         return ClusterConfig(
             algorithm=algorithm,
             n_clusters=self.n_clusters,
             eps=self.eps if algorithm == "DBSCAN" else None,
-            seed=seeds[0] if len(seeds) > 1 else self.seed,
-            seeds=len(seeds) if len(seeds) > 1 else self.seeds,
+            seed=seeds[0] if seeds else self.seed,
+            seeds=count,
             variant=variant,
         )
 

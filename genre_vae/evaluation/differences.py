@@ -116,7 +116,9 @@ def _difference(one: Assignment, other: Assignment, *, comparisons: int) -> Diff
     subsets = [np.ones(len(ids), dtype=bool), *(group != left_out for left_out in range(n_groups))]
     # (1 + groups, seeds) of each method; the first row is of all tracks
     scores, other_scores = (_amis(each, ids, genres, subsets) for each in (one, other))
-    seeds = min(scores.shape[1], other_scores.shape[1])
+    # A deterministic result is the same for every seed of the other.
+    counts = scores.shape[1], other_scores.shape[1]
+    seeds = max(counts) if 1 in counts else min(counts)
     paired = scores[:, :seeds] - other_scores[:, :seeds]
     mean, half = float(paired[0].mean()), _half_width(paired, comparisons=comparisons)
     return Difference(one.name, other.name, mean, mean - half, mean + half, len(ids), seeds)

@@ -53,7 +53,10 @@ def markdown(frame: pd.DataFrame) -> str:
             "Fewer than two genres are known, so rows are in the order of silhouette. It compares "
             "clusterings of one representation: across rows it is a weak guide."
         )
-    if any(frame[column].nunique() > 1 for column in ("seeds", "n_samples")):
+    repeated = frame["seeds"][frame["seeds"] > 1]
+    if len(repeated) < len(frame) and len(repeated):
+        notes.append("Rows with 1 seed are deterministic: there is nothing to repeat.")
+    if repeated.nunique() > 1 or frame["n_samples"].nunique() > 1:
         notes.append("Rows differ in seeds or tracks: compare them with care.")
     if frame["origin"].eq("pretrained").any():
         notes.append(

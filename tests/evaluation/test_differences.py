@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.metrics import adjusted_mutual_info_score
@@ -99,3 +101,13 @@ def test_ami_without_some_tracks_is_that_of_the_others() -> None:
     )
     assert ami_without(one, left) == pytest.approx(expected)
     assert ami_without(one, ["no such track"]) == ami_without(one, [])
+
+
+def test_a_deterministic_result_is_compared_with_every_seed_of_the_other() -> None:
+    rng = np.random.default_rng(5)
+    one, other = noisy("a", wrong=0.2, rng=rng), noisy("b", wrong=0.5, rng=rng)
+    single = replace(other, clusters=other.clusters[:1])
+    copies = replace(other, clusters=np.repeat(other.clusters[:1], 3, axis=0))
+    (found,), (expected,) = differences([one, single]), differences([one, copies])
+    assert found.seeds == 3
+    assert found == expected
