@@ -38,6 +38,17 @@ from genre_vae.records import IntArray, StrArray
 CHANCE_DRAWS = 200  # permutations behind purity_chance: standard error under .003, n >= 100
 INTERNAL = ("silhouette", "calinski_harabasz", "davies_bouldin")
 LABEL = ("nmi", "ami", "ari", "purity", "accuracy")
+RANGES = {  # lowest and highest value
+    "silhouette": (-1.0, 1.0),
+    "calinski_harabasz": (0.0, np.inf),
+    "davies_bouldin": (0.0, np.inf),
+    "nmi": (0.0, 1.0),
+    "ami": (-1.0, 1.0),
+    "ari": (-1.0, 1.0),
+    "purity": (0.0, 1.0),
+    "accuracy": (0.0, 1.0),
+}
+MIN_SEEDS = 3  # values behind an interval: of two, Student's t says hardly more than the range
 
 
 def contingency(labels: StrArray, clusters: IntArray) -> IntArray:
@@ -168,24 +179,29 @@ def score(
     return scores | {"n_clusters": float(n_clusters), "noise": float(1 - clustered.mean())}
 
 
-def interval(samples: npt.ArrayLike) -> tuple[float, float, float]:
+def interval(
+    samples: npt.ArrayLike, *, limits: tuple[float, float] = (-np.inf, np.inf)
+) -> tuple[float, float, float]:
     """The mean and its 95 % confidence interval (Student's t).
 
     Parameters
     ----------
     samples : (seeds,)
         One value per seed.
+    limits
+        The values' lowest and highest possible value, which the interval does not leave.
 
     Returns
     -------
     mean, low, high
-        The ends are nan for a single value, and all three where a value is nan.
+        The ends are nan for fewer than `MIN_SEEDS` values, and all three where a value is nan.
     """
     from scipy.special import stdtrit
 
     array = np.asarray(samples, dtype=np.float64)
     mean = float(array.mean())
-    if len(array) < 2:
+    if len(array) < MIN_SEEDS:
         return mean, float("nan"), float("nan")
     half = float(stdtrit(len(array) - 1, 0.975) * array.std(ddof=1) / np.sqrt(len(array)))
-    return mean, mean - half, mean + half
+    low, high = np.clip([mean - half, mean + half], *limits).tolist()
+    return mean, low, high

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 from scipy.optimize import linear_sum_assignment
 
-from genre_vae.evaluation.metrics import contingency
+from genre_vae.evaluation.metrics import MIN_SEEDS, contingency
 from genre_vae.records import IntArray, StrArray, known_genres
 from genre_vae.report.style import COLORS, MARKERS, shortened
 
@@ -145,9 +145,14 @@ def comparison_chart(frame: pd.DataFrame, *, metric: str, title: str) -> Figure:
     axes.set_ylim(places[-1] + 0.7, -0.8)
     chance = ", 0 is chance" if metric == "ami" else ""
     name = metric.upper() if chance else metric
-    tracks, seeds = (f"{frame[c].min()}" for c in ("n_samples", "seeds"))
+    tracks, seeds = frame["n_samples"].min(), frame["seeds"].max()
+    over = (
+        f"95 % interval over {seeds} seeds"
+        if seeds >= MIN_SEEDS
+        else "too few seeds for an interval"
+    )
     axes.set_xlabel(
-        f"{name}: mean and 95 % interval over {seeds} seeds{chance}; {tracks} tracks.\n"
+        f"{name}: mean and {over}{chance}; {tracks} tracks.\n"
         "Which tracks there are moves it more: see the words below the table"
     )
     if frame.loc[~oracle, "origin"].nunique() > 1:
@@ -182,7 +187,8 @@ def sweep_chart(frame: pd.DataFrame, *, title: str) -> Figure:
         low, high = frame[f"{metric}_low"], frame[f"{metric}_high"]
         scores.fill_between(at, low, high, color=COLORS[number], alpha=0.15, lw=0)
         scores.plot(at, frame[metric], MARKERS[number] + "-", color=COLORS[number], label=metric)
-    scores.set_ylabel("score (band: 95 % over seeds)")
+    banded = frame["silhouette_low"].notna().any()
+    scores.set_ylabel("score (band: 95 % over seeds)" if banded else "score")
     scores.legend(frameon=False)
     names = {"val_reconstruction": "reconstruction error", "val_kl": "KL, not weighed"}
     _log_scale(terms)

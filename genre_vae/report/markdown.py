@@ -10,6 +10,7 @@ import pandas as pd
 from tabulate import tabulate
 
 from genre_vae.evaluation.differences import ALPHA, Difference
+from genre_vae.evaluation.metrics import MIN_SEEDS
 from genre_vae.evaluation.table import METRICS, ranking_metric
 from genre_vae.records import IntArray, StrArray
 
@@ -40,8 +41,13 @@ def markdown(frame: pd.DataFrame) -> str:
     cells = [[_cell(row, column) for column in headers] for _, row in frame.iterrows()]
     text = _pipe(cells, list(headers.values()))
     notes = []
-    if frame["seeds"].gt(1).any():
-        notes.append("± is half the 95 % interval of the mean over seeds.")
+    if frame["seeds"].ge(MIN_SEEDS).any():
+        notes.append(
+            "± is half the 95 % interval of the mean over seeds; in brackets are its ends, where "
+            "the metric's range cuts it."
+        )
+    if frame["seeds"].eq(2).any():
+        notes.append("2 seeds: too few for an interval.")
     if ranking_metric(frame) == "ami":
         notes.append("Ranked by AMI. In parentheses what chance gives (AMI and ARI: 0).")
         notes.append(
@@ -79,8 +85,11 @@ def _cell(row: pd.Series, column: str) -> str:
         return f"{value:.3g}" if isinstance(value, float) else str(value)
     digits = 1 if column == "calinski_harabasz" else 3
     text = f"{value:.{digits}f}"
-    if pd.notna(row[f"{column}_low"]):
-        text += f" ± {(row[f'{column}_high'] - row[f'{column}_low']) / 2:.{digits}f}"
+    low, high = row[f"{column}_low"], row[f"{column}_high"]
+    if pd.notna(low):
+        cut = not np.isclose(high - value, value - low, rtol=0, atol=1e-9)
+        half = (high - low) / 2
+        text += f" [{low:.{digits}f}, {high:.{digits}f}]" if cut else f" ± {half:.{digits}f}"
     if column in ("nmi", "purity"):
         text += f" ({row[f'{column}_chance']:.3f})"
     return text

@@ -66,9 +66,10 @@ def assign(record: Recorder, embedding: Embedding, *, config: ClusterConfig) -> 
     table = pd.DataFrame(scores)
     record.metrics({"n_samples": len(first), "n_features": first.values.shape[1]})
     for name in table.columns.drop("seed"):
-        mean, low, high = metrics.interval(table[name])
+        limits = metrics.RANGES.get(name, (-np.inf, np.inf))
+        mean, low, high = metrics.interval(table[name], limits=limits)
         record.metrics({name: mean})
-        if name in (*metrics.INTERNAL, *metrics.LABEL):
+        if name in metrics.RANGES:
             record.metrics({f"{name}_low": low, f"{name}_high": high})
     record.tags(about.tags())
     shown = ("ami", "nmi") if first.has_labels else ("silhouette",)

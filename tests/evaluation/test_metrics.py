@@ -115,10 +115,28 @@ def test_the_interval_is_students() -> None:
     assert mean == pytest.approx(np.mean(samples))
 
 
-def test_one_seed_has_no_interval() -> None:
-    mean, low, high = metrics.interval([0.5])
-    assert mean == 0.5
+@pytest.mark.parametrize("samples", [[0.5], [0.4, 0.6]])
+def test_fewer_than_three_seeds_have_no_interval(samples: list[float]) -> None:
+    mean, low, high = metrics.interval(samples)
+    assert mean == pytest.approx(0.5)
     assert np.isnan([low, high]).all()
+
+
+def test_an_interval_never_leaves_the_metrics_range() -> None:
+    samples = [0.9, 1.0, 0.7]
+    mean, low, high = metrics.interval(samples, limits=metrics.RANGES["nmi"])
+    free = metrics.interval(samples)
+    assert high == 1 < free[2]
+    assert (mean, low) == free[:2]
+
+
+def test_every_metric_has_a_range_and_stays_in_it() -> None:
+    assert set(metrics.RANGES) == {*metrics.INTERNAL, *metrics.LABEL}
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        scores = metrics.score(FEATURES.values, rng.integers(0, 5, 60), FEATURES.labels)
+        for name, (lowest, highest) in metrics.RANGES.items():
+            assert lowest <= scores[name] <= highest, name
 
 
 def test_the_interval_covers_the_mean_as_often_as_it_says() -> None:

@@ -55,6 +55,25 @@ def test_a_table_shows_mean_interval_and_chance() -> None:
     assert "0.600 (0.200)" in text
 
 
+def test_an_interval_that_the_range_cuts_is_shown_by_its_ends() -> None:
+    assert "0.950 [0.850, 1.000]" in shown(row("a", 0.95, ami_high=1.0))
+    assert "in brackets" in shown(row("a", 0.95, ami_high=1.0))
+
+
+def test_two_seeds_have_no_interval_and_the_table_says_why() -> None:
+    ends = dict.fromkeys(("ami_low", "ami_high"), np.nan)
+    text = shown(row("a", 0.5, seeds=2, **ends))
+    assert "2 seeds: too few for an interval." in text
+    assert "±" not in text
+
+
+def test_a_deterministic_row_among_others_is_explained() -> None:
+    ends = dict.fromkeys(("ami_low", "ami_high"), np.nan)
+    text = shown(row("a", 0.5), row("b", 0.4, seeds=1, **ends))
+    assert "Rows with 1 seed are deterministic" in text
+    assert "compare them with care" not in text
+
+
 def test_oracles_are_named_as_such() -> None:
     assert "oracle" not in shown(row("honest", 0.1))
     text = shown(row("honest", 0.1), row("cheat", 0.9, "feature"))
