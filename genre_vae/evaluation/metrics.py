@@ -21,8 +21,9 @@ accuracy                  [0, 1]     best one-to-one assignment of clusters to g
 ========================  =========  ====================================================
 
 NMI, purity and accuracy are not 0 by chance, and the more clusters or the fewer tracks the
-further from it: ``nmi_chance`` and ``purity_chance`` are their expectations when the clusters are
-permuted at random among the tracks (the permutation model of Vinh, Epps & Bailey, 2010).
+further from it: ``nmi_chance``, ``purity_chance`` and ``accuracy_chance`` are their expectations
+when the clusters are permuted at random among the tracks (the permutation model of Vinh, Epps &
+Bailey, 2010).
 
 scipy and scikit-learn are imported where they are used: a run that only finds finished work again
 needs neither.
@@ -30,14 +31,17 @@ needs neither.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 
 from genre_vae.records import IntArray, StrArray
 
-CHANCE_DRAWS = 200  # permutations behind purity_chance: standard error under .003, n >= 100
+CHANCE_DRAWS = 200  # permutations behind a chance level: standard error under .003 for n >= 100
 INTERNAL = ("silhouette", "calinski_harabasz", "davies_bouldin")
 LABEL = ("nmi", "ami", "ari", "purity", "accuracy")
+CHANCE = ("nmi_chance", "purity_chance", "accuracy_chance")  # of metrics that are not 0 by chance
 RANGES = {  # lowest and highest value
     "silhouette": (-1.0, 1.0),
     "calinski_harabasz": (0.0, np.inf),
@@ -123,17 +127,30 @@ def purity_chance(labels: StrArray, clusters: IntArray) -> float:
 
     It is the mean over `CHANCE_DRAWS` permutations with a fixed seed.
     """
+    purities = [float(table.max(axis=0).sum()) for table in _permuted_tables(labels, clusters)]
+    return float(np.mean([purity / len(labels) for purity in purities]))
+
+
+def accuracy_chance(labels: StrArray, clusters: IntArray) -> float:
+    """Expected accuracy when the clusters are permuted at random, as for `purity_chance`."""
+    from scipy.optimize import linear_sum_assignment
+
+    matched = [
+        table[linear_sum_assignment(table, maximize=True)].sum()
+        for table in _permuted_tables(labels, clusters)
+    ]
+    return float(np.mean(matched) / len(labels))
+
+
+def _permuted_tables(labels: StrArray, clusters: IntArray) -> Iterator[IntArray]:
+    """(genres, clusters) counts of `CHANCE_DRAWS` random permutations, the same at every call."""
     rng = np.random.default_rng(0)
     genres, rows = np.unique(labels, return_inverse=True)  # once: sorting is what takes the time
     numbers, columns = np.unique(clusters, return_inverse=True)
     shape = len(genres), len(numbers)
-
-    def permuted_purity() -> float:
+    for _ in range(CHANCE_DRAWS):
         cells = rows * shape[1] + rng.permutation(columns)
-        counts = np.bincount(cells, minlength=shape[0] * shape[1]).reshape(shape)
-        return float(counts.max(axis=0).sum()) / len(labels)
-
-    return float(np.mean([permuted_purity() for _ in range(CHANCE_DRAWS)]))
+        yield np.bincount(cells, minlength=shape[0] * shape[1]).reshape(shape)
 
 
 def score(
@@ -153,14 +170,14 @@ def score(
     Returns
     -------
     dict
-        The metrics of the table above, ``nmi_chance``, ``purity_chance``, ``n_clusters`` (noise
-        not counted) and ``noise`` (share of tracks that are noise).
+        The metrics of the table above, the chance levels `CHANCE`, ``n_clusters`` (noise not
+        counted) and ``noise`` (share of tracks that are noise).
     """
     from sklearn import metrics
 
     clustered = clusters >= 0
     n_clusters = len(np.unique(clusters[clustered]))
-    scores = dict.fromkeys((*INTERNAL, *LABEL, "nmi_chance", "purity_chance"), float("nan"))
+    scores = dict.fromkeys((*INTERNAL, *LABEL, *CHANCE), float("nan"))
     if 2 <= n_clusters < clustered.sum():
         inside = np.asarray(values[clustered], dtype=np.float64), clusters[clustered]
         scores["silhouette"] = float(metrics.silhouette_score(*inside))
@@ -176,6 +193,7 @@ def score(
         scores["accuracy"] = accuracy(labels, clusters)
         scores["nmi_chance"] = nmi_chance(labels, clusters)
         scores["purity_chance"] = purity_chance(labels, clusters)
+        scores["accuracy_chance"] = accuracy_chance(labels, clusters)
     return scores | {"n_clusters": float(n_clusters), "noise": float(1 - clustered.mean())}
 
 

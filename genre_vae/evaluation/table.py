@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 import pandas as pd
 
-from genre_vae.evaluation.metrics import INTERNAL, LABEL
+from genre_vae.evaluation.metrics import CHANCE, INTERNAL, LABEL
 from genre_vae.records import InputError, LabelUse
 
 # The seed's columns, so that its readers still work; ours follow, the same in every level.
@@ -29,7 +29,7 @@ METRICS = (*INTERNAL, *LABEL)
 COLUMNS = (
     *METRICS,
     *(f"{metric}_{end}" for metric in METRICS for end in ("low", "high")),
-    *("method", "nmi_chance", "purity_chance", "noise", "n_samples", "n_clusters", "seeds"),
+    *("method", *CHANCE, "noise", "n_samples", "n_clusters", "seeds"),
     *("input", "origin", "provenance", "label_use", "rank", "rank_in_origin", "run_id"),
 )
 RANKED_BY = ("ami", "silhouette")  # the first that is defined in any row: genres may be unknown

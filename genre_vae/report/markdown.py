@@ -10,7 +10,7 @@ import pandas as pd
 from tabulate import tabulate
 
 from genre_vae.evaluation.differences import ALPHA, Difference
-from genre_vae.evaluation.metrics import MIN_SEEDS
+from genre_vae.evaluation.metrics import CHANCE, MIN_SEEDS
 from genre_vae.evaluation.table import METRICS, ranking_metric
 from genre_vae.records import IntArray, StrArray
 
@@ -90,7 +90,7 @@ def _cell(row: pd.Series, column: str) -> str:
         cut = not np.isclose(high - value, value - low, rtol=0, atol=1e-9)
         half = (high - low) / 2
         text += f" [{low:.{digits}f}, {high:.{digits}f}]" if cut else f" ± {half:.{digits}f}"
-    if column in ("nmi", "purity"):
+    if f"{column}_chance" in CHANCE:
         text += f" ({row[f'{column}_chance']:.3f})"
     return text
 

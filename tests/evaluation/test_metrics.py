@@ -11,6 +11,7 @@ from genre_vae.evaluation import metrics
 from tests.helpers import blobs
 
 FEATURES = blobs(60, groups=4, spread=0.5)
+BY_PERMUTATION = ("purity_chance", "accuracy_chance")
 PERFECT = np.unique(FEATURES.labels, return_inverse=True)[1].astype(np.int64)
 
 
@@ -29,10 +30,8 @@ def test_names_of_clusters_do_not_matter() -> None:
     one = metrics.score(FEATURES.values, clusters, FEATURES.labels)
     two = metrics.score(FEATURES.values, renamed, FEATURES.labels)
     for name, value in one.items():
-        # purity_chance is a mean over permutations, which differ under other names
-        assert two[name] == pytest.approx(value, abs=0.02 if name == "purity_chance" else 1e-9), (
-            name
-        )
+        # a mean over permutations, which differ under other names
+        assert two[name] == pytest.approx(value, abs=0.02 if name in BY_PERMUTATION else 1e-9), name
 
 
 def test_order_of_tracks_does_not_matter() -> None:
@@ -41,9 +40,7 @@ def test_order_of_tracks_does_not_matter() -> None:
     one = metrics.score(FEATURES.values, clusters, FEATURES.labels)
     two = metrics.score(FEATURES.values[order], clusters[order], FEATURES.labels[order])
     for name, value in one.items():
-        assert two[name] == pytest.approx(value, abs=0.02 if name == "purity_chance" else 1e-6), (
-            name
-        )
+        assert two[name] == pytest.approx(value, abs=0.02 if name in BY_PERMUTATION else 1e-6), name
 
 
 def test_purity_and_accuracy_by_hand() -> None:
@@ -66,6 +63,8 @@ def test_chance_levels_are_what_permuted_clusters_score() -> None:
     purity = np.mean([metrics.purity(labels, one) for one in permuted])
     assert metrics.nmi_chance(labels, clusters) == pytest.approx(nmi, abs=0.004)
     assert metrics.purity_chance(labels, clusters) == pytest.approx(purity, abs=0.01)
+    accuracy = np.mean([metrics.accuracy(labels, one) for one in permuted])
+    assert metrics.accuracy_chance(labels, clusters) == pytest.approx(accuracy, abs=0.01)
 
 
 def test_on_noise_the_adjusted_metrics_are_zero_and_the_others_at_chance() -> None:
@@ -77,6 +76,7 @@ def test_on_noise_the_adjusted_metrics_are_zero_and_the_others_at_chance() -> No
     assert scores["ari"] == pytest.approx(0, abs=0.02)
     assert scores["nmi"] == pytest.approx(scores["nmi_chance"], abs=0.02)
     assert scores["purity"] == pytest.approx(scores["purity_chance"], abs=0.02)
+    assert scores["accuracy"] == pytest.approx(scores["accuracy_chance"], abs=0.02)
     assert scores["nmi_chance"] > 0.01
 
 
@@ -85,7 +85,7 @@ def test_on_noise_the_adjusted_metrics_are_zero_and_the_others_at_chance() -> No
 )
 def test_without_genres_label_metrics_are_undefined(labels: np.ndarray) -> None:
     scores = metrics.score(FEATURES.values, PERFECT, labels)
-    assert all(np.isnan(scores[m]) for m in (*metrics.LABEL, "nmi_chance", "purity_chance"))
+    assert all(np.isnan(scores[m]) for m in (*metrics.LABEL, *metrics.CHANCE))
     assert all(np.isfinite(scores[m]) for m in metrics.INTERNAL)
 
 
