@@ -3,18 +3,63 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from genre_vae.records import FeatureSet, InputError, IntArray, known_genres
 
-ALGORITHMS = ("k-means", "agglomerative", "DBSCAN", "spectral")
-DETERMINISTIC = ("agglomerative", "DBSCAN")  # without random starts
+DETERMINISTIC = ("agglomerative", "DBSCAN")  # clusterers without random starts
+FIND_THEIR_NUMBER = ("DBSCAN",)  # clusterers that ignore n_clusters
 MIN_SAMPLES = 5  # DBSCAN's core points have that many neighbours within eps, themselves included
 MAX_CHOSEN = 20  # clusters that `choose_n_clusters` tries at most
 N_INIT = 10  # restarts of k-means, the best of which is kept
 N_NEIGHBORS = 10  # edges of a row in the spectral graph, itself included: scikit-learn's default
+
+Floats = npt.NDArray[np.float64]
+
+
+def _k_means(values: Floats, n_clusters: int, seed: int, eps: float | None) -> Any:
+    from sklearn.cluster import KMeans
+
+    # tol=0 runs until no row moves, so that a track's cluster is the one with the nearest mean
+    return KMeans(n_clusters, n_init=N_INIT, tol=0, random_state=seed)
+
+
+def _agglomerative(values: Floats, n_clusters: int, seed: int, eps: float | None) -> Any:
+    from sklearn.cluster import AgglomerativeClustering
+
+    return AgglomerativeClustering(n_clusters, linkage="ward")
+
+
+def _dbscan(values: Floats, n_clusters: int, seed: int, eps: float | None) -> Any:
+    from sklearn.cluster import DBSCAN
+
+    return DBSCAN(eps=knee_eps(values) if eps is None else eps, min_samples=MIN_SAMPLES)
+
+
+def _spectral(values: Floats, n_clusters: int, seed: int, eps: float | None) -> Any:
+    from sklearn.cluster import SpectralClustering
+
+    return SpectralClustering(
+        n_clusters,
+        affinity="nearest_neighbors",
+        n_neighbors=min(N_NEIGHBORS, len(values)),
+        random_state=seed,
+    )
+
+
+# The clusterers by name, as scikit-learn's estimators. To add one, write such a function and name
+# it here; Medium runs them all.
+CLUSTERERS: Mapping[str, Callable[[Floats, int, int, float | None], Any]] = {
+    "k-means": _k_means,
+    "agglomerative": _agglomerative,
+    "DBSCAN": _dbscan,
+    "spectral": _spectral,
+}
+ALGORITHMS = tuple(CLUSTERERS)
 
 
 def cluster(
@@ -53,31 +98,17 @@ def cluster(
     InputError
         If there would be as many clusters as rows or fewer than two, or the algorithm is unknown.
     """
-    from sklearn.cluster import DBSCAN, AgglomerativeClustering, KMeans, SpectralClustering
     from sklearn.exceptions import ConvergenceWarning
     from threadpoolctl import threadpool_limits
 
-    if algorithm not in ALGORITHMS:
+    if algorithm not in CLUSTERERS:
         raise InputError(f"no clusterer {algorithm!r}, only {', '.join(ALGORITHMS)}")
-    if algorithm != "DBSCAN" and not 2 <= n_clusters < len(values):
+    if algorithm not in FIND_THEIR_NUMBER and not 2 <= n_clusters < len(values):
         raise InputError(
             f"n_clusters={n_clusters} with {len(values)} tracks: needs 2 to {len(values) - 1}"
         )
     values = np.asarray(values, dtype=np.float64)
-    if algorithm == "k-means":
-        # tol=0 runs until no row moves, so that a track's cluster is the one with the nearest mean
-        clusterer = KMeans(n_clusters, n_init=N_INIT, tol=0, random_state=seed)
-    elif algorithm == "agglomerative":
-        clusterer = AgglomerativeClustering(n_clusters, linkage="ward")
-    elif algorithm == "spectral":
-        clusterer = SpectralClustering(
-            n_clusters,
-            affinity="nearest_neighbors",
-            n_neighbors=min(N_NEIGHBORS, len(values)),
-            random_state=seed,
-        )
-    else:
-        clusterer = DBSCAN(eps=knee_eps(values) if eps is None else eps, min_samples=MIN_SAMPLES)
+    clusterer = CLUSTERERS[algorithm](values, n_clusters, seed, eps)
     with threadpool_limits(1), warnings.catch_warnings():  # bit-identical, and faster when small
         # Equal rows can leave fewer clusters than were asked for; the scores report their number.
         warnings.filterwarnings("ignore", "Number of distinct clusters", ConvergenceWarning)

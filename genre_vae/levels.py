@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from genre_vae import methods
-from genre_vae.clustering import resolve_n_clusters
+from genre_vae.clustering import ALGORITHMS, resolve_n_clusters
 from genre_vae.collection.catalog import Catalog
 from genre_vae.config import Given
 from genre_vae.evaluation.table import RANKED_BY, Row, newest
 from genre_vae.methods import Method
-from genre_vae.options import CLUSTERERS
 from genre_vae.records import Embedding, InputError, LabelUse
 from genre_vae.stages.audit import Audits, audit
 from genre_vae.stages.cluster import Clustering, cluster
@@ -84,7 +83,7 @@ MEDIUM = Level(
         *("pca", "vae", "conv_vae", "contrastive_vae", "contrastive"),
         *("vae_lyrics", "conv_vae_lyrics"),
     ),
-    CLUSTERERS,
+    ALGORITHMS,
     figures={
         "conv_vae": "medium_task_conv_vae_tsne",
         "vae_lyrics": "medium_task_vae_lyrics_tsne",

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from genre_vae import clustering
+from genre_vae.evaluation import metrics
 from genre_vae.methods import BY_KEY, MODELS, RENAMED
 from genre_vae.records import LabelUse
 
@@ -80,11 +82,6 @@ def option(default: Any, kind: Kind, group: str, help: str, *, declared: bool = 
 
 
 AUTO = "auto"
-METRICS = (
-    *("silhouette", "calinski_harabasz", "davies_bouldin"),
-    *("nmi", "ami", "ari", "purity", "accuracy"),
-)
-CLUSTERERS = ("k-means", "agglomerative", "DBSCAN", "spectral")
 LEVELS = ("easy", "medium", "hard")
 _ABOVE_ZERO = Number(0, above=True)
 _FROM_ZERO = Number(0)
@@ -159,7 +156,7 @@ class Options:
         "easy", Choice(LEVELS), "level", "The level whose table or figures are made.", declared=True
     )
     algorithm: str = option(
-        "k-means", Choice(CLUSTERERS), "cluster", "The clusterer.", declared=True
+        "k-means", Choice(clustering.ALGORITHMS), "cluster", "The clusterer.", declared=True
     )
     n_clusters: int | None = option(
         None,
@@ -217,7 +214,7 @@ class Options:
     )
     metric: str | None = option(
         None,
-        Choice(METRICS),
+        Choice((*metrics.INTERNAL, *metrics.LABEL)),
         "register",
         "The metric that chooses the champion; 'auto': AMI, or silhouette where no genres are "
         "known.",

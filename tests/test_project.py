@@ -10,9 +10,8 @@ from typing import Any
 import yaml
 
 from entrypoints import cli
-from genre_vae import clustering, levels, options
+from genre_vae import levels, options
 from genre_vae.collection import lyrics as songs
-from genre_vae.evaluation import metrics
 from genre_vae.features import text
 from genre_vae.stages import register
 from genre_vae.tracking import cache, registry
@@ -74,11 +73,9 @@ def test_every_requirement_is_used() -> None:
 def test_choices_are_what_the_package_knows() -> None:
     """Spelled out in the options, so that --help need not import the package."""
     known = {
-        "algorithm": clustering.ALGORITHMS,
         "lyrics_match": songs.MATCHES,
         "lyrics_missing": text.MISSING,
         "level": tuple(levels.LEVELS),
-        "metric": (*metrics.INTERNAL, *metrics.LABEL),
     }
     for name, values in known.items():
         assert options.options()[name].metadata["kind"].names == values, name

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 import soundfile
 from click.testing import CliRunner
 from mlflow.tracking import MlflowClient
@@ -73,8 +74,9 @@ def test_bad_files_among_real_ones(
     np.testing.assert_array_equal(same.labels, before.labels)
 
 
-def test_mlflow_run_from_another_folder(corpus: Path, tmp_path: Path) -> None:
-    """A copy of the project, run by the mlflow command from elsewhere with a relative folder."""
+@pytest.fixture
+def elsewhere(corpus: Path, tmp_path: Path) -> Path:
+    """A person's folder with music in it, and a copy of the project in another one."""
     project = tmp_path / "deep" / "project"
     for name in ("MLproject", "conda.yaml"):
         project.mkdir(parents=True, exist_ok=True)
@@ -82,19 +84,46 @@ def test_mlflow_run_from_another_folder(corpus: Path, tmp_path: Path) -> None:
     for name in ("genre_vae", "entrypoints"):
         shutil.copytree(ROOT / name, project / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(corpus, tmp_path / "person" / "music")
+    return tmp_path / "person"
+
+
+def mlflow_run(person: Path, entry: str, *parameters: str) -> subprocess.CompletedProcess[str]:
+    """The mlflow command, typed in the person's folder."""
     bin_folder = Path(sys.executable).parent
     environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW")}
     environment["PATH"] = f"{bin_folder}:{environment['PATH']}"
-    command = [str(bin_folder / "mlflow"), "run", str(project), "-e", "features"]
-    command += ["--env-manager", "local", "-P", "data=music", "-P", "workers=1"]
+    project = str(person.parent / "deep" / "project")
+    command = [str(bin_folder / "mlflow"), "run", project, "-e", entry, "--env-manager", "local"]
+    for parameter in parameters:
+        command += ["-P", parameter]
+    return subprocess.run(command, cwd=person, env=environment, capture_output=True, text=True)
+
+
+def test_mlflow_run_from_another_folder(elsewhere: Path) -> None:
     for expected in ("done in", "reused run"):
-        ran = subprocess.run(
-            command, cwd=tmp_path / "person", env=environment, capture_output=True, text=True
-        )
+        ran = mlflow_run(elsewhere, "features", "data=music", "workers=1")
         assert ran.returncode == 0, ran.stderr
         assert expected in ran.stdout
         assert "20 tracks in 10 genres" in ran.stdout
-    client = MlflowClient(f"sqlite:///{tmp_path / 'person' / 'mlflow.db'}")
+    client = MlflowClient(f"sqlite:///{elsewhere / 'mlflow.db'}")
     found = client.search_runs(["0"])
     assert len(found) == 3
     assert {run.info.status for run in found} == {"FINISHED"}
+
+
+def test_mlflow_run_passes_on_what_mlproject_does_not_declare(elsewhere: Path) -> None:
+    """``mlflow run . -e hard -P epochs=5 -P lr=0.01``; a name that does not exist gets a line."""
+    few = ("data=music", "methods=pca,vae", "seeds=1", "lyrics=none", "register=no")
+    ran = mlflow_run(elsewhere, "hard", *few, "epochs=5", "lr=0.01")
+    assert ran.returncode == 0, ran.stderr
+    client = MlflowClient(f"sqlite:///{elsewhere / 'mlflow.db'}")
+    trained = client.search_runs(["0"], "tags.stage = 'train' and tags.model = 'vae'")
+    assert [(run.data.params["epochs"], run.data.params["lr"]) for run in trained] == [
+        ("5", "0.01")
+    ]
+    (parent,) = client.search_runs(["0"], "tags.entry_point = 'hard'")
+    assert parent.data.params["epochs"] == "5"
+    wrong = mlflow_run(elsewhere, "hard", *few, "epoch=5")
+    assert wrong.returncode != 0
+    assert "Error: No such option '--epoch'. Did you mean '--epochs'?" in wrong.stderr
+    assert "Traceback" not in wrong.stderr
