@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 
 @entry_point(
-    "easy", *group("data", "input", "methods"), "n_clusters", *group("training", "seeds", "workers")
+    "easy",
+    *(*group("data", "input", "methods"), "n_clusters", *group("training"), "condition_dim"),
+    *group("convolutions", "seeds", "workers"),
 )
 def main(run: Run, given: Given) -> None:
     """Easy level: PCA, an autoencoder and a VAE on MFCC statistics, each with k-means."""

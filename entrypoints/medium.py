@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 @entry_point(
     "medium",
     *(*group("data", "input", "methods"), "n_clusters", "eps", *group("lyrics", "fusion")),
-    *group("training", "convolutions", "seeds", "workers"),
+    *(*group("training"), "condition_dim", *group("convolutions", "seeds", "workers")),
 )
 def main(run: Run, given: Given) -> None:
     """Medium level: PCA, VAE, ConvVAE and two contrastive models, the middle two with lyrics as

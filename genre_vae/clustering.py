@@ -107,14 +107,14 @@ def cluster(
         raise InputError(
             f"n_clusters={n_clusters} with {len(values)} tracks: needs 2 to {len(values) - 1}"
         )
-    values = np.asarray(values, dtype=np.float64)
-    clusterer = CLUSTERERS[algorithm](values, n_clusters, seed, eps)
+    exact = np.asarray(values, dtype=np.float64)
+    clusterer = CLUSTERERS[algorithm](exact, n_clusters, seed, eps)
     with threadpool_limits(1), warnings.catch_warnings():  # bit-identical, and faster when small
         # Equal rows can leave fewer clusters than were asked for; the scores report their number.
         warnings.filterwarnings("ignore", "Number of distinct clusters", ConvergenceWarning)
         # The parts of a graph in pieces become clusters, which is as it should be.
         warnings.filterwarnings("ignore", "Graph is not fully connected", UserWarning)
-        return renumbered(clusterer.fit_predict(values))
+        return renumbered(clusterer.fit_predict(exact))
 
 
 def centroids(values: npt.NDArray[np.floating], clusters: IntArray) -> npt.NDArray[np.float64]:

@@ -20,7 +20,7 @@ from genre_vae.stages.draw import Figures, draw, draw_hard
 from genre_vae.stages.fuse import fuse
 from genre_vae.stages.inputs import Inputs, inputs
 from genre_vae.stages.lyrics import Words, lyrics
-from genre_vae.stages.register import register
+from genre_vae.stages.register import is_servable, register
 from genre_vae.stages.train import train
 from genre_vae.tracking.run import Run
 from genre_vae.tracking.stage import Artifact
@@ -259,8 +259,10 @@ def hard(run: Run, given: Given, level: Level = HARD, among: Iterable[Method] = 
     compared = compare(run, level.name, dataset, ranked, found)
     shown: list[Artifact[Any]] = [evaluated, made.audited]
     shown += _figures(run, given, made, clusterings, compared)
-    if given.register == "yes":
+    if given.register == "yes" and any(is_servable(row) for row in ranked):
         register(run, given, dataset, ranked, found)
+    elif given.register == "yes":
+        print(f"{'register':<10} nothing: no row that labels left alone can place a new track")
     return Outcome(compared, shown)
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import importlib
 import io
+import shutil
+import sqlite3
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -97,6 +100,14 @@ HARD_FILES = {
     *("hard_task_comparison.png", "hard_task_latent_space.png", "audit.csv"),
     *("hard_task_cluster_distribution.png", "hard_task_reconstructions.png"),
 }
+
+
+def copy_database(source: Path, target: Path, artifacts: str) -> None:
+    """Copy an empty tracking store, with another place for its artifacts."""
+    shutil.copy(source, target)
+    with contextlib.closing(sqlite3.connect(target)) as connection:
+        connection.execute("UPDATE experiments SET artifact_location = ?", (artifacts,))
+        connection.commit()
 
 
 def every_run(where: str = "") -> list[Run]:

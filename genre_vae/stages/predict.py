@@ -39,14 +39,13 @@ def check_output(given: Given) -> Path | None:
 def predict(given: Given) -> list[dict[str, Any]]:
     """A record for each file that ``file`` names, in the order of their paths."""
     place, paths = _files(given)
-    model = registry.load_model(given.model_uri)
+    model = registry.ServedModel(given.model_uri)
     params = {"neighbours": given.neighbours, "latent": True}
     records: list[dict[str, Any]] = []
     with tqdm(total=len(paths), unit="file", leave=False, disable=None) as bar:
         for start in range(0, len(paths), BATCH):
             batch = [str(path) for path in paths[start : start + BATCH]]
-            answer: Any = model.predict(batch, params=params)
-            records += answer
+            records += model.predict(batch, params=params)
             bar.update(len(batch))
     return [
         {"file": str(path.relative_to(place) if place.is_dir() else path.name), **record}

@@ -12,7 +12,7 @@ from genre_vae.config import Given, ModelConfig
 from genre_vae.evaluation import table as tables
 from genre_vae.evaluation.metrics import INTERNAL
 from genre_vae.evaluation.table import Row
-from genre_vae.records import Embedding
+from genre_vae.records import Embedding, LabelUse
 from genre_vae.stages.cluster import Clustering
 from genre_vae.stages.collect import Collection
 from genre_vae.stages.inputs import InputVectors, Weights, musicnn_weights
@@ -85,6 +85,11 @@ def unservable(row: Row) -> str | None:
         return f"nothing here makes the vectors of {about.reads} for a new track"
     method = methods.BY_KEY.get(about.model.partition(",")[0])  # a sweep's have a variant
     return (method.unservable if method else "") or None
+
+
+def is_servable(row: Row) -> bool:
+    """Whether a row can place a new track by its sound, and no label touched it."""
+    return row.about.label_use == LabelUse.NONE and unservable(row) is None
 
 
 def register(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import mlflow
 from mlflow.exceptions import MlflowException
@@ -51,7 +54,7 @@ def log_model(folder: Path, example: str) -> str:
     Parameters
     ----------
     folder
-        Of a saved `ClusterIndex`.
+        The folder of a saved `ClusterIndex`.
     example
         An item that the model can be tried with.
 
@@ -94,7 +97,7 @@ def register(
     Parameters
     ----------
     model_uri, run_id
-        Of the model, and of the run that logged it.
+        The model's URI, and the run that logged it.
     tags
         For the version.
     """
@@ -128,10 +131,50 @@ def _ensure_registered(client: MlflowClient) -> None:
             raise
 
 
-def load_model(uri: str) -> PyFuncModel:
-    """A registered or logged model; InputError where there is none."""
-    try:
-        model: PyFuncModel = mlflow.pyfunc.load_model(uri)
-    except MlflowException as error:
-        raise InputError(f"model {uri}: cannot be loaded: {error}") from error
-    return model
+class ServedModel:
+    """A registered or logged model, run by the code that it was registered with.
+
+    A model keeps a copy of this package. MLflow would run it with the version that is imported
+    here, if one is, and an older model would not find what it needs.
+
+    Parameters
+    ----------
+    uri
+        The model's URI.
+
+    Raises
+    ------
+    InputError
+        If there is no such model.
+    """
+
+    def __init__(self, uri: str) -> None:
+        self._modules: dict[str, ModuleType] = {}
+        with self._own_code():
+            try:
+                self._model: PyFuncModel = mlflow.pyfunc.load_model(uri)
+            except MlflowException as error:
+                raise InputError(f"model {uri}: cannot be loaded: {error}") from error
+
+    def predict(self, items: Sequence[str], *, params: Mapping[str, object]) -> list[Any]:
+        """A record for each item: see `genre_vae.serving.requests.predict`."""
+        with self._own_code():
+            return list(self._model.predict(list(items), params=dict(params)))
+
+    @contextlib.contextmanager
+    def _own_code(self) -> Iterator[None]:
+        """The model's copy of this package is imported in this block, instead of this one."""
+        path, ours = sys.path.copy(), _taken_out()
+        sys.modules.update(self._modules)
+        try:
+            yield
+        finally:
+            self._modules = _taken_out()
+            sys.modules.update(ours)
+            sys.path[:] = path
+
+
+def _taken_out() -> dict[str, ModuleType]:
+    """This package's modules, no longer imported."""
+    names = [name for name in sys.modules if name.partition(".")[0] == PACKAGE.name]
+    return {name: sys.modules.pop(name) for name in names}

@@ -247,13 +247,18 @@ def test_hard_makes_everything_it_promises(runner: CliRunner, store: Path, corpu
         values = FeatureSet.load(local_artifacts(run), "multimodal_features")
         assert str(values.label_use) == run.data.tags["label_use"]
     clustered = [
-        local_artifacts(run)
+        run
         for run in MlflowClient().search_runs(["0"], "tags.stage = 'cluster'")
         if run.data.tags["model"].startswith("multimodal")
     ]
     assert len(clustered) == 8
-    for folder in clustered:
-        assert Assignment.load(folder, "multimodal_clusters").clusters.shape == (2, 20)
+    for run in clustered:
+        assignment = Assignment.load(local_artifacts(run), "multimodal_clusters")
+        is_late = run.data.tags["model"].endswith("late")
+        seeds = (
+            2 if is_late or run.data.tags["algorithm"] == "k-means" else 1
+        )  # a deterministic row has one
+        assert assignment.clusters.shape == (seeds, 20)
     names = {p.name for p in Path(store).rglob("*_best.pth")}
     assert {"cvae_best.pth", "betavae_best.pth", "vae_best.pth", "autoencoder_best.pth"} <= names
     names = {p.name for p in Path(store).rglob("Z_*.npy")}
@@ -384,11 +389,8 @@ def test_any_level_runs_the_methods_that_are_asked_for(
     assert result.exit_code == 0, result.output
     stem = "hard_task_comparison" if level == "hard" else f"{level}_task_metrics"
     table = pd.read_csv(artifacts_of(level) / f"{stem}.csv")
-    found = table["method"] if level == "easy" else table.get("method")
-    if level == "medium":
-        assert len(table) == 4, "a row for each clusterer"
-    else:
-        assert set(found) == rows
+    assert set(table["method"]) >= rows
+    assert len(table) == (4 if level == "medium" else len(rows)), "Medium has four clusterers"
 
 
 def test_a_method_that_needs_lyrics_is_refused_where_none_are_read(

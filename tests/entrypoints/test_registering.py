@@ -117,3 +117,29 @@ def test_an_oracle_is_not_registered(runner: CliRunner, store: Path, corpus: Pat
     assert other.exit_code == 2
     assert "DBSCAN does not say where a new track belongs" in other.output
     assert versions() == []
+
+
+def test_a_model_answers_with_the_code_that_it_was_registered_with(
+    runner: CliRunner, store: Path, corpus: Path
+) -> None:
+    """As an older model does, whose package had other modules than the one that is imported here:
+    its copy is edited so that every answer shows it, and a module of today's is taken away."""
+    data = ("--data", str(corpus), *QUICK)
+    assert invoke(runner, "cluster", *data, "--model", "pca").exit_code == 0
+    run_id = run_of("cluster").info.run_id
+    assert invoke(runner, "register", "--data", str(corpus), "--run", run_id).exit_code == 0
+    (package,) = store.rglob("code/genre_vae")
+    requests = package / "serving" / "requests.py"
+    text = requests.read_text("utf-8")
+    (package / "serving" / "older.py").write_text(text.replace("def predict(", "def answer("))
+    requests.unlink()
+    (model,) = store.rglob("models/*/artifacts/pyfunc.py")
+    code = model.read_text("utf-8").replace("requests.predict(", "requests.answer(")
+    model.write_text(code.replace("serving import requests", "serving import older as requests"))
+    song = next(corpus.glob("genres/rock/*.flac"))
+    answered = invoke(runner, "predict", "--file", str(song))
+    assert answered.exit_code == 0, answered.output
+    assert song.name in answered.output
+    from genre_vae.serving import requests as ours
+
+    assert hasattr(ours, "predict"), "this process has its own modules again"

@@ -58,7 +58,8 @@ def test_a_weight_is_that_of_the_squared_distances(how: str) -> None:
             else late([AUDIO, TEXT], weights, n_clusters=3, seed=0)
         )
         scale = 1 if how == "weighted" else sum(weights)  # late takes shares of the weights
-        return scale * pdist(fused.values.astype(np.float64), "sqeuclidean")
+        distances: npt.NDArray[np.float64] = pdist(fused.values, "sqeuclidean")
+        return scale * distances
 
     audio, text = squared([1, 0]), squared([0, 1])
     for one, other in ((1.0, 1.0), (1.0, 3.0), (0.5, 0.25)):

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -46,9 +45,8 @@ def test_a_served_model_answers_and_stays(
     status, body = ask(port, [content, str(path), str(path.relative_to(corpus))])
     assert status == 200
     by_content, absolute, relative = json.loads(body)["predictions"]
-    local = registry.load_model(f"models:/{registry.MODEL}@{registry.CHAMPION}")
-    answer: Any = local.predict([str(path)])
-    (here,) = answer
+    local = registry.ServedModel(f"models:/{registry.MODEL}@{registry.CHAMPION}")
+    (here,) = local.predict([str(path)], params={})
     assert by_content["cluster"] == here["cluster"]
     np.testing.assert_allclose(by_content["latent"], here["latent"], atol=1e-5)
     if rooted:

@@ -14,13 +14,14 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from benchmarks.serving import free_port
-from tests.helpers import ROOT
+from tests.helpers import ROOT, copy_database
 
 QUICK = ("--epochs", "2", "--seeds", "2", "--workers", "2", "--methods", "pca,vae")
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[str]:
+def server(tmp_path: Path, empty_database: Path) -> Iterator[str]:
+    copy_database(empty_database, tmp_path / "server.db", "mlflow-artifacts:/0")
     port = free_port()
     command = [str(Path(sys.executable).with_name("mlflow")), "server"]
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]

@@ -59,8 +59,9 @@ class Project:
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
-    made = Project(tmp_path / "project")
+def project(store: Path) -> Project:
+    made = Project(store / "project")
+    shutil.copy(store / "mlflow.db", made.folder)
     made.run("cluster", *QUICK)
     return made
 

@@ -74,8 +74,11 @@ def sleeper(root: Path, seconds: float) -> subprocess.Popen[str]:
     )
 
 
-def test_sigterm_leaves_a_killed_run_and_sigkill_one_that_is_found_later(store: Path) -> None:
-    processes = [sleeper(store, 60), sleeper(store, 60)]  # which also open a new store at once
+def test_sigterm_leaves_a_killed_run_and_sigkill_one_that_is_found_later(new_store: Path) -> None:
+    processes = [
+        sleeper(new_store, 60),
+        sleeper(new_store, 60),
+    ]  # which also open a new store at once
     ids = [process.stdout.readline().strip() for process in processes if process.stdout]
     processes[0].send_signal(signal.SIGTERM)
     assert processes[0].wait(20) == 143
@@ -83,15 +86,15 @@ def test_sigterm_leaves_a_killed_run_and_sigkill_one_that_is_found_later(store: 
     processes[1].wait(20)
     client = MlflowClient()
     assert [client.get_run(run_id).info.status for run_id in ids] == ["KILLED", "RUNNING"]
-    stores.open_store(store)
+    stores.open_store(new_store)
     assert [client.get_run(run_id).info.status for run_id in ids] == ["KILLED", "KILLED"]
     for process in processes:
         assert process.stdout
         process.stdout.close()
 
 
-def test_four_first_writers_do_not_break_a_new_store(store: Path) -> None:
-    processes = [sleeper(store, 0) for _ in range(4)]
+def test_four_first_writers_do_not_break_a_new_store(new_store: Path) -> None:
+    processes = [sleeper(new_store, 0) for _ in range(4)]
     outputs = [process.communicate(timeout=60)[0].split()[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0, 0]
     assert len(set(outputs)) == 4
@@ -99,20 +102,20 @@ def test_four_first_writers_do_not_break_a_new_store(store: Path) -> None:
     assert {client.get_run(run_id).info.status for run_id in outputs} == {"FINISHED"}
 
 
-def test_a_first_start_that_is_killed_leaves_a_store_that_opens(store: Path) -> None:
+def test_a_first_start_that_is_killed_leaves_a_store_that_opens(new_store: Path) -> None:
     """Killed at five moments while the tables are being made: there is no database, or a whole
     one, and no file of it is left beside."""
     for moment in range(5):
-        process = sleeper(store, 0)
+        process = sleeper(new_store, 0)
         deadline = time.monotonic() + 30
-        while not list(store.glob(".mlflow.db.*.tmp")) and process.poll() is None:
+        while not list(new_store.glob(".mlflow.db.*.tmp")) and process.poll() is None:
             assert time.monotonic() < deadline
             time.sleep(0.005)
         time.sleep(0.05 * moment)
         process.kill()
         process.communicate(timeout=30)
-    assert sleeper(store, 0).communicate(timeout=60)[0]
-    assert not list(store.glob(".mlflow.db.*"))
+    assert sleeper(new_store, 0).communicate(timeout=60)[0]
+    assert not list(new_store.glob(".mlflow.db.*"))
     (run,) = MlflowClient().search_runs(["0"], "attributes.status = 'FINISHED'")
     assert run.info.status == "FINISHED"
 
@@ -127,12 +130,12 @@ def opened_elsewhere(root: Path) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT).stdout
 
 
-def test_a_half_made_store_gets_one_line_with_what_to_do(store: Path) -> None:
-    with contextlib.closing(sqlite3.connect(store / "mlflow.db")) as database:
+def test_a_half_made_store_gets_one_line_with_what_to_do(new_store: Path) -> None:
+    with contextlib.closing(sqlite3.connect(new_store / "mlflow.db")) as database:
         # as a creation leaves it that was interrupted
         database.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
         database.execute("CREATE TABLE logged_models (model_id VARCHAR(36))")
-    said = opened_elsewhere(store)
+    said = opened_elsewhere(new_store)
     assert "it holds no runs" in said
     assert "delete it and start again" in said
     assert said.count("\n") == 1
