@@ -15,18 +15,19 @@ help:
 	@echo "make main [DATA=folder]                       every level"
 	@echo "make predict FILE=track.mp3                   its place, or a folder's, among the clusters found"
 	@echo "make ui                                       look at the runs on http://127.0.0.1:5000"
-	@echo "make test | make check                        the tests | format, lint, types and tests"
+	@echo "make test | make check                        the tests | lint, types, tests and coverage"
+	@echo "make graph | make mlproject                   the import graph | MLproject from the options"
 
-easy: install
+easy: mlflow.db
 	$(RUN) -e easy
 
-medium: install
+medium: mlflow.db
 	$(RUN) -e medium
 
-hard: install
+hard: mlflow.db
 	$(RUN) -e hard
 
-main: install
+main: mlflow.db
 	$(RUN) -e main
 
 predict: install
@@ -51,6 +52,10 @@ graph: install
 	$(BIN)/python -m tests.graph
 	$(BIN)/lint-imports --no-logo --no-cache
 
+# The tracking store, made whole or not at all: `mlflow run` would make it table by table.
+mlflow.db: | install
+	test -n "$$MLFLOW_TRACKING_URI" || $(BIN)/python -c 'from genre_vae.tracking.store import *; open_store(project_root())'
+
 lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -67,7 +72,8 @@ test: install
 test-slow: install
 	$(BIN)/python -m pytest -m slow
 
-check: lint test
+check: lint
+	$(BIN)/python -m pytest --cov=genre_vae --cov=entrypoints --cov-report=term:skip-covered
 
 clean:
 	rm -rf $(VENV) .cache build *.egg-info

@@ -226,7 +226,8 @@ def test_a_tagger_as_input_and_in_the_registered_model(
 def test_the_contrastive_weight_is_its_rows_own(
     runner: CliRunner, store: Path, corpus: Path
 ) -> None:
-    given = ("--data", str(corpus), *MEDIUM, "--lyrics", "none")
+    chosen = ("--methods", "pca,vae,conv_vae,contrastive_vae,contrastive")
+    given = ("--data", str(corpus), *MEDIUM, "--seeds", "1", "--lyrics", "none", *chosen)
     assert invoke(runner, "medium", *given, "--contrast", "7").exit_code == 0
     trained = MlflowClient().search_runs(["0"], "tags.stage = 'train'")
     weights = {run.data.tags["model"]: run.data.params.get("contrast") for run in trained}

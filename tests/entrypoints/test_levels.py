@@ -121,7 +121,7 @@ def test_themes_make_oracle_rows_and_a_missing_file_the_control(
     runner: CliRunner, store: Path, corpus: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(corpus / "genres", tmp_path / "music" / "genres")
-    medium = (*MEDIUM, "--methods", "pca,vae,conv_vae,vae_lyrics,conv_vae_lyrics")
+    medium = (*MEDIUM, "--seeds", "1", "--methods", "pca,vae,conv_vae,vae_lyrics,conv_vae_lyrics")
     result = invoke(runner, "medium", "--data", str(tmp_path / "music"), *medium)
     assert result.exit_code == 0, result.output
     assert "meaningless words stand in" in result.output
@@ -150,30 +150,15 @@ def test_missing_lyrics_can_be_dropped(
     lines += [f"pop.{n:05d},heart and kiss {n}" for n in range(2)]
     (tmp_path / "words.csv").write_text("\n".join(lines))
     arguments = ("--lyrics", str(tmp_path / "words.csv"), "--lyrics_missing", "drop")
+    chosen = ("--methods", "pca,vae,vae_lyrics")
     result = invoke(
-        runner, "medium", "--data", str(corpus), *MEDIUM, *arguments, "--n_clusters", "2"
+        runner, "medium", "--data", str(corpus), *MEDIUM, *arguments, *chosen, "--n_clusters", "2"
     )
     assert result.exit_code == 0, result.output
     parent = MlflowClient().search_runs(["0"], "tags.entry_point = 'medium'")[0]
     table = pd.read_csv(local_artifacts(parent) / "medium_task_metrics.csv")
     assert set(table.loc[table["dataset"].str.contains("Lyrics"), "n_samples"]) == {4}
     assert set(table.loc[~table["dataset"].str.contains("Lyrics"), "n_samples"]) == {20}
-
-
-def test_equal_seeds_give_equal_tables(
-    runner: CliRunner, store: Path, corpus: Path, tmp_path: Path
-) -> None:
-    tables = []
-    for number in range(2):
-        result = invoke(runner, "easy", "--data", str(corpus), *QUICK)
-        assert result.exit_code == 0, result.output
-        parent = MlflowClient().search_runs(["0"], "tags.entry_point = 'easy'")[0]
-        table = pd.read_csv(local_artifacts(parent) / "easy_task_metrics.csv")
-        tables.append(table.drop(columns="run_id"))
-        for run in MlflowClient().search_runs(["0"], "attributes.status = 'FINISHED'"):
-            if number == 0 and "stage" in run.data.tags:
-                MlflowClient().delete_run(run.info.run_id)  # so that nothing can be reused
-    pd.testing.assert_frame_equal(tables[0], tables[1], check_exact=True)
 
 
 def test_strange_names_and_a_loose_file_do_no_harm(
@@ -194,7 +179,9 @@ def test_strange_names_and_a_loose_file_do_no_harm(
 def test_main_has_the_best_scores_and_every_table_on_it(
     runner: CliRunner, store: Path, corpus: Path
 ) -> None:
-    assert invoke(runner, "main", "--data", str(corpus), *MEDIUM).exit_code == 0
+    chosen = ("--seeds", "1", "--methods", "pca,vae,conv_vae")
+    plain = ("--data", str(corpus), *MEDIUM)
+    assert invoke(runner, "main", *plain, *chosen).exit_code == 0
     (run,) = MlflowClient().search_runs(["0"], "tags.entry_point = 'main'")
     assert "best/ami" in run.data.metrics
     assert "| rank" in run.data.tags["mlflow.note.content"]

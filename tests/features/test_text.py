@@ -87,6 +87,7 @@ def test_themes_are_an_oracle() -> None:
     assert kmeans_ami(embed(themes)) > 0.95
 
 
+@pytest.mark.slow
 def test_permuting_within_genre_leaves_themes_and_breaks_real_lyrics(corpus: Path) -> None:
     """The decisive test, on demo songs: what the words share with the sound beyond the genre."""
     songs = [song(genre, number, seed=0) for genre in ("rock", "pop") for number in range(40)]

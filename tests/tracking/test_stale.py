@@ -18,6 +18,7 @@ import soundfile
 from tests.helpers import ROOT, tone
 
 QUICK = ("--epochs", "2", "--seeds", "1", "--workers", "1")
+PCA = (*QUICK[2:], "--model", "pca")
 
 
 class Project:
@@ -62,7 +63,7 @@ class Project:
 def project(store: Path) -> Project:
     made = Project(store / "project")
     shutil.copy(store / "mlflow.db", made.folder)
-    made.run("cluster", *QUICK)
+    made.run("cluster", *PCA)
     return made
 
 
@@ -73,17 +74,15 @@ def reused(output: str) -> set[str]:
 def test_an_edited_helper_makes_its_stage_anew_with_a_fresh_stores_result(
     project: Project,
 ) -> None:
-    pca = ("cluster", *QUICK[2:], "--model", "pca")
-    assert reused(project.run(*pca)) == {"features"}
     project.edit(
         "genre_vae/clustering.py",
         "    genres = len(known_genres(features.labels))\n",
         "    genres = len(known_genres(features.labels)) + 2\n",
     )
-    again = project.run(*pca)
+    again = project.run("cluster", *PCA)
     assert reused(again) == {"features", "train"}
     assert "4 clusters" in again
-    fresh = project.run(*pca, store="fresh.db")
+    fresh = project.run("cluster", *PCA, store="fresh.db")
     assert reused(fresh) == set()
     scores = [out[out.index("4 clusters") :].splitlines()[0] for out in (again, fresh)]
     assert scores[0] == scores[1]
@@ -124,13 +123,13 @@ def test_another_version_of_an_audio_library_makes_the_features_anew(project: Pr
         "true = metadata.version\n"
         "metadata.version = lambda name: '99.0' if name == 'librosa' else true(name)\n"
     )
-    again = project.run("cluster", *QUICK)
+    again = project.run("cluster", *PCA)
     assert "features" not in reused(again)
 
 
 def test_another_colour_trains_nothing_anew(project: Project) -> None:
     before = project.run("easy", *QUICK, "--methods", "vae")
-    assert {"features", "train", "cluster"} <= reused(before)
+    assert reused(before) == {"features"}
     project.edit("genre_vae/report/style.py", '"#0072B2"', '"#0072B3"')
     again = project.run("easy", *QUICK, "--methods", "vae")
     assert {"features", "train", "cluster"} <= reused(again)
