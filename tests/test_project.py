@@ -87,3 +87,13 @@ def test_the_levels_owners_and_fusions_are_methods() -> None:
         assert list(level.methods) == keys
         assert set(level.beside) | set(level.figures) <= set(keys)
         assert len(set(keys)) == len(keys)
+
+
+def test_the_hops_in_contributing_are_where_it_says() -> None:
+    """``path:line`` and a name, which stands in that line."""
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    hops = re.findall(r"^\d\. `([^:`]+):(\d+)` `(\w+)`", text, re.MULTILINE)
+    assert len(hops) == 8
+    for path, line, name in hops:
+        found = (ROOT / path).read_text("utf-8").splitlines()[int(line) - 1]
+        assert re.search(rf"\b{name}\b", found), f"{path}:{line} is {found!r}, without {name}"
