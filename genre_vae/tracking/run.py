@@ -45,6 +45,7 @@ from genre_vae.tracking.store import Terminated
 if TYPE_CHECKING:
     from mlflow.data.pandas_dataset import PandasDataset
 
+FORMAT = "2"  # of the files that stages leave; those of another one cannot be read
 SHOWN = ("*_task_*", "audit.*", "beta_sweep.*")  # files of stages that their run shows as its own
 CHECKPOINT = ".pth"  # what a killed stage leaves that the next one can use
 
@@ -95,6 +96,7 @@ class Run:
                     "level": self.level,
                     "dataset": dataset.fingerprint,
                     "fingerprint": fingerprint,
+                    "format": FORMAT,
                     "inputs": " ".join(one.run_id for one in artifacts),
                 }
                 made = self._compute(stage, inputs, config, title, dataset, tags, work)
@@ -165,6 +167,8 @@ class Run:
             )
         (run,) = found
         tags = run.data.tags
+        if "stage" in tags and tags.get("format") != FORMAT:
+            raise InputError(f"run {run_id!r}: made by another version; run its entry point again")
         known = tags.get("stage") in STAGES and run.info.status == "FINISHED"
         if not known or not _is_whole(run):
             raise InputError(f"run {run_id!r}: not the finished run of a stage")
@@ -190,7 +194,12 @@ class Run:
         )
         if run_ids:
             where += f" and attributes.run_id IN ({', '.join(map(repr, run_ids))})"
-        return store.search(self.client, where)
+        found = store.search(self.client, where)
+        readable = [one for one in found if one.data.tags.get("format") == FORMAT]
+        if len(readable) < len(found):
+            count = len(found) - len(readable)
+            print(f"{'store':<10} {count} runs of another version are left out", flush=True)
+        return readable
 
     def summary(
         self, best: Artifact[Any], shown: Sequence[Artifact[Any]], *, listed: bool = True

@@ -226,3 +226,18 @@ def test_words_from_the_genre_in_an_innocent_file_end_below_the_ranking(
     assert table["rank"].isna().all()
     declared = local_artifacts(run_of("lyrics"))
     assert FeatureSet.load(declared, "lyrics_embeddings").label_use == 0
+
+
+def test_runs_of_another_version_are_left_out_and_reported(
+    runner: CliRunner, store: Path, corpus: Path
+) -> None:
+    data = ("--data", str(corpus), "--workers", "2")
+    assert invoke(runner, "cluster", *data, "--model", "pca", "--seeds", "3").exit_code == 0
+    run_id = run_of("cluster").info.run_id
+    MlflowClient().set_tag(run_id, "format", "1")
+    compared = invoke(runner, "compare", *data)
+    assert compared.exit_code == 2
+    assert "1 runs of another version are left out" in compared.output
+    evaluated = invoke(runner, "evaluate", *data, "--run", run_id)
+    assert evaluated.exit_code == 2
+    assert "made by another version; run its entry point again" in evaluated.output
