@@ -198,7 +198,8 @@ class Run:
         readable = [one for one in found if one.data.tags.get("format") == FORMAT]
         if len(readable) < len(found):
             count = len(found) - len(readable)
-            print(f"{'store':<10} {count} runs of another version are left out", flush=True)
+            runs = f"{count} run{'s' * (count > 1)}"
+            print(f"{'store':<10} {runs} of another version left out", flush=True)
         return readable
 
     def summary(

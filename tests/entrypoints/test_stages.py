@@ -237,7 +237,7 @@ def test_runs_of_another_version_are_left_out_and_reported(
     MlflowClient().set_tag(run_id, "format", "1")
     compared = invoke(runner, "compare", *data)
     assert compared.exit_code == 2
-    assert "1 runs of another version are left out" in compared.output
+    assert "1 run of another version left out" in compared.output
     evaluated = invoke(runner, "evaluate", *data, "--run", run_id)
     assert evaluated.exit_code == 2
     assert "made by another version; run its entry point again" in evaluated.output
