@@ -84,7 +84,7 @@ def _cell(row: pd.Series, column: str) -> str:
     if column not in METRICS:
         return f"{value:.3g}" if isinstance(value, float) else str(value)
     digits = 1 if column == "calinski_harabasz" else 3
-    text = f"{value:.{digits}f}"
+    text = f"{round(value, digits) + 0.0:.{digits}f}"  # a tiny negative one is 0.000, not -0.000
     low, high = row[f"{column}_low"], row[f"{column}_high"]
     if pd.notna(low):
         cut = not np.isclose(high - value, value - low, rtol=0, atol=1e-9)

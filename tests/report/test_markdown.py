@@ -74,6 +74,11 @@ def test_a_deterministic_row_among_others_is_explained() -> None:
     assert "compare them with care" not in text
 
 
+def test_nothing_is_minus_zero() -> None:
+    ends = dict.fromkeys(("ami_low", "ami_high"), np.nan)
+    assert "-0.000" not in shown(row("a", -1e-9, **ends))
+
+
 def test_oracles_are_named_as_such() -> None:
     assert "oracle" not in shown(row("honest", 0.1))
     text = shown(row("honest", 0.1), row("cheat", 0.9, "feature"))
