@@ -16,7 +16,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from genre_vae.records import InputError
-from genre_vae.tracking.store import PACKAGE
+from genre_vae.tracking.store import PACKAGE, is_missing
 
 if TYPE_CHECKING:
     from mlflow.pyfunc import PyFuncModel
@@ -82,7 +82,9 @@ def is_there(model_uri: str) -> bool:
     """Whether a logged model can still be loaded."""
     try:
         mlflow.models.get_model_info(model_uri)
-    except (MlflowException, OSError):
+    except (MlflowException, FileNotFoundError) as error:
+        if not is_missing(error):
+            raise
         return False
     return True
 

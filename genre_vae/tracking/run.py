@@ -21,6 +21,7 @@ import mlflow
 from filelock import FileLock
 from mlflow.entities import Param, RunStatus, RunTag
 from mlflow.entities import Run as StoredRun
+from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from genre_vae.collection.catalog import Catalog
@@ -320,11 +321,13 @@ def _ended(client: MlflowClient, made: mlflow.ActiveRun) -> Iterator[str]:
 
 
 def _is_whole(run: StoredRun) -> bool:
+    uri = run.data.tags.get(registry.MODEL_URI)  # a model lies beside the run's own files
     try:
         folder = local_artifacts(run)
-    except OSError:
+    except (MlflowException, FileNotFoundError) as error:
+        if not store.is_missing(error):
+            raise
         return False
-    uri = run.data.tags.get(registry.MODEL_URI)  # a model lies beside the run's own files
     return cache.is_whole(folder) and (uri is None or registry.is_there(uri))
 
 

@@ -27,6 +27,7 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 import mlflow
 from mlflow.entities import Run, RunStatus
+from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 PACKAGE = Path(__file__).resolve().parent.parent
@@ -148,6 +149,13 @@ def _all_experiments(client: MlflowClient) -> list[mlflow.entities.Experiment]:
     while page.token:
         found += (page := client.search_experiments(page_token=page.token))
     return found
+
+
+def is_missing(error: Exception) -> bool:
+    """Whether an error says that something does not exist. Any other, of a server that does not
+    answer for one, must not be taken for that."""
+    known = isinstance(error, MlflowException) and error.error_code == "RESOURCE_DOES_NOT_EXIST"
+    return known or isinstance(error, FileNotFoundError)
 
 
 def environment() -> dict[str, object]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -81,7 +82,7 @@ def test_a_collection_that_was_moved_is_the_same_collection(store: Path, catalog
         assert ask(run, scan(moved)).reused
 
 
-@pytest.mark.parametrize("damage", ["delete", "shorten", "forget", "garble"])
+@pytest.mark.parametrize("damage", ["delete", "shorten", "forget", "garble", "remove"])
 def test_work_with_damaged_artifacts_is_done_again(
     store: Path, catalog: Catalog, damage: str
 ) -> None:
@@ -91,6 +92,8 @@ def test_work_with_damaged_artifacts_is_done_again(
             (first.folder / "sub/result.txt").unlink()
         elif damage == "shorten":
             (first.folder / "sub/result.txt").write_text("4")
+        elif damage == "remove":
+            shutil.rmtree(first.folder)
         elif damage == "forget":
             (first.folder / "manifest.json").unlink()
         else:

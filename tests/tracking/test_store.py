@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, RESOURCE_DOES_NOT_EXIST
 from mlflow.tracking import MlflowClient
 
 from genre_vae.tracking import store as stores
@@ -149,3 +151,10 @@ def test_a_damaged_store_is_not_called_half_made(store: Path) -> None:
     said = opened_elsewhere(store)
     assert "it holds 1 runs, so keep a copy" in said
     assert said.count("\n") == 1
+
+
+def test_only_what_does_not_exist_is_missing() -> None:
+    assert stores.is_missing(MlflowException("gone", error_code=RESOURCE_DOES_NOT_EXIST))
+    assert stores.is_missing(FileNotFoundError())
+    assert not stores.is_missing(MlflowException("no answer", error_code=INTERNAL_ERROR))
+    assert not stores.is_missing(PermissionError())
