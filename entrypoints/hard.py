@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     *("condition_dim", *group("convolutions", "figures", "register", "seeds", "workers")),
 )
 def main(run: Run, given: Given) -> None:
-    """Hard level: the seed's seven methods, three models of mel windows, three CVAEs and an oracle;
-    an audit of what carries the label; and which differences are more than noise."""
+    """Hard level: thirteen methods, among them baselines, VAEs, CVAEs, contrastive models, fusions
+    with lyrics and an oracle; an audit of what carries the label; which differences are noise."""
     from genre_vae import levels
 
     levels.summarise(run, [levels.do(run, given, "hard")])

@@ -42,10 +42,9 @@ def markdown(frame: pd.DataFrame) -> str:
     text = _pipe(cells, list(headers.values()))
     notes = []
     if frame["seeds"].ge(MIN_SEEDS).any():
-        notes.append(
-            "± is half the 95 % interval of the mean over seeds; in brackets are its ends, where "
-            "the metric's range cuts it."
-        )
+        cut = any("[" in cell for row in cells for cell in row)
+        ends = "; in brackets are its ends, where the metric's range cuts it" * cut
+        notes.append(f"± is half the 95 % interval of the mean over seeds{ends}.")
     if frame["seeds"].eq(2).any():
         notes.append("2 seeds: too few for an interval.")
     if ranking_metric(frame) == "ami":
