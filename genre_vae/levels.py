@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from genre_vae import methods
@@ -126,13 +126,18 @@ class Made:
 def embed(run: Run, given: Given, level: Level, among: Iterable[Method] = ()) -> Made:
     """The embeddings of a level's methods.
 
-    Without genres the methods that need them are left out, without lyrics the fusions.
+    A method whose needs are not there is left out, with a line that says why.
 
     Parameters
     ----------
     among
         The methods between which a number of an option is for its owner; the level's own, if none
         are given.
+
+    Raises
+    ------
+    InputError
+        If no method is left.
     """
     chosen = level.chosen(given)
     made = Made(inputs(run, given))
@@ -141,23 +146,30 @@ def embed(run: Run, given: Given, level: Level, among: Iterable[Method] = ()) ->
         made.words = lyrics(run, given, made.inputs.audio)
         made.audited = audit(run, given, made.inputs, made.words)
     rivals = list(among) or level.own
-    has_genres = made.inputs.features.has_labels
     for method in chosen:
-        if (method.needs_genres and not has_genres) or (method.fusion and made.words is None):
-            continue
-        if method.reads is methods.Reads.MEL and not _has_contrast(given, method, rivals):
-            continue
-        _embed(run, given, made, method, rivals)
+        lacks = _lacks(given, made, method, rivals)
+        if lacks:
+            print(f"{'':<10} {method.title} left out: {lacks}", flush=True)
+        else:
+            _embed(run, given, made, method, rivals)
+    if not made.embeddings:
+        raise InputError(f"no method of {level.name} is left: each is left out above, with why")
     return made
 
 
-def _has_contrast(given: Given, method: Method, rivals: Sequence[Method]) -> bool:
-    """Whether a method that has a contrastive term can have it: its weight is not 0, and a track
-    has more than one window. A method without such a term always can."""
-    if method.key not in ("contrastive_vae", "contrastive"):
-        return True
-    owner = methods.BY_KEY["contrastive_vae"]
-    return given.mel_view == "windows" and given.train(owner, among=rivals).contrast > 0
+def _lacks(given: Given, made: Made, method: Method, rivals: Sequence[Method]) -> str:
+    """What a method needs that is not there; empty, if nothing is missing."""
+    if method.needs_genres and not made.inputs.features.has_labels:
+        return "it needs genres"
+    if method.fusion and made.words is None:
+        return "it needs lyrics"
+    if method.key in ("contrastive_vae", "contrastive"):
+        owner = methods.BY_KEY["contrastive_vae"]
+        if given.mel_view != "windows":
+            return f"it contrasts windows of a track, and mel_view={given.mel_view} has one"
+        if given.train(owner, among=rivals).contrast == 0:
+            return "contrast=0"
+    return ""
 
 
 def _embed(
@@ -310,8 +322,6 @@ def multimodal(run: Run, given: Given) -> Artifact[Table]:
     """Audio and lyrics fused in every way, clustered and scored."""
     level = Level("multimodal", FUSIONS)
     made = embed(run, given, level)
-    if made.words is None:
-        raise InputError("lyrics=none: there is nothing to fuse the audio with")
     found = list(cluster_all(run, given, made.embeddings, FUSED_CLUSTERERS).values())
     rows = rows_of(run, made.inputs.audio.dataset, found)
     return evaluate(run, made.inputs.audio, rows, found)
@@ -339,13 +349,17 @@ def register_best(run: Run, given: Given, dataset: Catalog) -> None:
 
 
 def draw_level(run: Run, given: Given, level: Level) -> None:
-    """The figures of a level."""
+    """The figures of a level; nothing is registered."""
     if level is HARD:
-        summarise(run, [hard(run, given)])
+        summarise(run, [hard(run, replace(given, register="no"))])
         return
+    if not any(method.key in level.figures for method in level.chosen(given)):
+        raise InputError(f"{level.name} draws {', '.join(level.figures)}, none of those methods")
     made = embed(run, given, level)
     kept = {key: made.embeddings[key] for key in _asked(level, given, made)}
-    maps(run, given, level, made, cluster_all(run, given, kept, ["k-means"]))
+    drawn = maps(run, given, level, made, cluster_all(run, given, kept, ["k-means"]))
+    if drawn:  # all of them, not the last one's alone
+        run.summary(drawn[-1], drawn)
 
 
 def draw_run(run: Run, given: Given, run_id: str) -> None:

@@ -60,11 +60,12 @@ class Table:
 
 
 def rows_of(
-    run: Run, dataset: Catalog, clusterings: Sequence[Artifact[Clustering]] = ()
+    run: Run, dataset: Catalog, clusterings: Sequence[Artifact[Clustering]] | None = None
 ) -> list[Row]:
     """The rows of clustering runs of a dataset, the newest first, asked of the store once: of all,
     or of those given."""
-    found = run.finished("cluster", dataset, [one.run_id for one in clusterings])
+    ids = None if clusterings is None else [one.run_id for one in clusterings]
+    found = run.finished("cluster", dataset, ids)
     return [
         Row.of(one.info.run_id, one.data.metrics, one.data.tags, one.data.params) for one in found
     ]

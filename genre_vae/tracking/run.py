@@ -131,11 +131,14 @@ class Run:
             try:
                 product = stage.function(record, *map(value_of, inputs), config=config)
                 product.save(work)
-            except Exception:  # done again, it would fail again: there is nothing to keep
+            except InputError:  # done again, it would fail again: there is nothing to keep
                 shutil.rmtree(work)
                 raise
-            finally:
-                record.flush()
+            except BaseException:  # killed, or the disk or the store failed: checkpoints stay
+                with contextlib.suppress(MlflowException):  # the error itself is what counts
+                    record.flush()
+                raise
+            record.flush()
             if record.note:
                 record.tags({NOTE: record.note})
             cache.write_manifest(work)
@@ -147,7 +150,7 @@ class Run:
         """The newest finished run with this fingerprint, if its files are all still there."""
         where = (
             f"tags.stage = '{name}' and tags.fingerprint = '{fingerprint}' "
-            "and attributes.status = 'FINISHED'"
+            f"and tags.format = '{FORMAT}' and attributes.status = 'FINISHED'"
         )
         found = store.search(self.client, where, most=1)
         return found[0] if found and _is_whole(found[0]) else None
@@ -186,14 +189,18 @@ class Run:
             artifact._inputs = [self.find(run_id, artifact.dataset) for run_id in ids]
         return list(artifact._inputs)
 
-    def finished(self, name: str, dataset: Catalog, run_ids: Sequence[str] = ()) -> list[StoredRun]:
-        """The finished runs of a stage on a dataset, the newest first; only some, where ids are
-        given."""
+    def finished(
+        self, name: str, dataset: Catalog, run_ids: Sequence[str] | None = None
+    ) -> list[StoredRun]:
+        """The finished runs of a stage on a dataset, the newest first; only those with the given
+        ids, where ids are given, so none for an empty list."""
+        if run_ids is not None and not run_ids:
+            return []
         where = (
             f"tags.stage = '{name}' and tags.dataset = '{dataset.fingerprint}' "
             "and attributes.status = 'FINISHED'"
         )
-        if run_ids:
+        if run_ids is not None:
             where += f" and attributes.run_id IN ({', '.join(map(repr, run_ids))})"
         found = store.search(self.client, where)
         readable = [one for one in found if one.data.tags.get("format") == FORMAT]

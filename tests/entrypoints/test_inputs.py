@@ -240,12 +240,22 @@ def test_the_contrastive_weight_is_its_rows_own(
     }
     without = invoke(runner, "medium", *given, "--contrast", "0")
     assert without.exit_code == 0, without.output
-    assert "trastive" not in without.output.replace(str(store), "")
+    assert _lines_about_contrast(without.output, store) == [
+        f"{title} left out: contrast=0" for title in ("ConvVAE, contrastive", "Contrastive encoder")
+    ]
     first = invoke(runner, "medium", *given, "--mel_view", "first")
     assert first.exit_code == 0, first.output
-    assert "trastive" not in first.output.replace(str(store), "")
+    reason = "it contrasts windows of a track, and mel_view=first has one"
+    assert _lines_about_contrast(first.output, store) == [
+        f"{title} left out: {reason}" for title in ("ConvVAE, contrastive", "Contrastive encoder")
+    ]
     told = invoke(
         runner, "train", "--data", str(corpus), *MEDIUM, "--model", "conv_vae", "--contrast", "3"
     )
     assert told.exit_code == 0, told.output
     assert run_of("train").data.tags["model"] == "contrastive_vae"
+
+
+def _lines_about_contrast(output: str, store: Path) -> list[str]:
+    lines = output.replace(str(store), "").splitlines()
+    return [line.strip() for line in lines if "trastive" in line]

@@ -241,3 +241,32 @@ def test_runs_of_another_version_are_left_out_and_reported(
     evaluated = invoke(runner, "evaluate", *data, "--run", run_id)
     assert evaluated.exit_code == 2
     assert "made by another version; run its entry point again" in evaluated.output
+
+
+def test_a_level_without_a_method_left_is_refused_and_says_why(
+    runner: CliRunner, store: Path, corpus: Path
+) -> None:
+    given = ("--data", str(corpus), *QUICK)
+    assert invoke(runner, "cluster", *given, "--model", "pca").exit_code == 0
+    for level in ("medium", "hard"):
+        fused = ("--methods", "multimodal_late", "--lyrics", "none")
+        result = invoke(runner, level, *given, *fused)
+        assert result.exit_code == 2, result.output
+        assert "left out: it needs lyrics" in result.output
+        assert f"no method of {level} is left" in result.output
+
+
+def test_visualize_shows_every_map_of_a_level_and_registers_nothing(
+    runner: CliRunner, store: Path, corpus: Path
+) -> None:
+    given = ("--data", str(corpus), *QUICK)
+    easy = invoke(runner, "visualize", *given, "--level", "easy")
+    assert easy.exit_code == 0, easy.output
+    shown = {path.name for path in artifacts_of("visualize").iterdir()}
+    assert {f"easy_task_{key}_tsne.png" for key in ("pca", "autoencoder", "vae")} <= shown
+    hard = invoke(runner, "visualize", *given, "--level", "hard", "--methods", "pca,vae")
+    assert hard.exit_code == 0, hard.output
+    assert not MlflowClient().search_registered_models()
+    none = invoke(runner, "visualize", *given, "--level", "easy", "--methods", "conv_vae")
+    assert none.exit_code == 2
+    assert "easy draws pca, autoencoder, vae" in none.output

@@ -34,6 +34,7 @@ class Config:
     seed: int = 0
     points: int = 0
     fails: bool = False
+    breaks: bool = False
 
 
 @stage("test")
@@ -46,6 +47,9 @@ def answer(
         record.metrics({"loss": float(step)}, step=step)
     if config.fails:
         raise InputError("no such thing")
+    if config.breaks:
+        (record.folder / "vae_last.pth").write_text("half")
+        raise OSError("the disk is full")
     record.note = "the answer is 42"
     return Answer(42 + sum(one.number for one in earlier))
 

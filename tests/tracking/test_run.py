@@ -41,7 +41,7 @@ def test_a_stage_leaves_a_finished_child_run_with_all_that_is_needed(
     child, parent = MlflowClient().get_run(done.run_id), MlflowClient().get_run(run.run_id)
     assert child.info.status == parent.info.status == "FINISHED"
     assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
-    assert child.data.params == {"seed": "7", "points": "0", "fails": "False"}
+    assert child.data.params == {"seed": "7", "points": "0", "fails": "False", "breaks": "False"}
     assert child.data.metrics == {"answer": 42.0}
     expected = {"stage": "test", "level": "easy", "dataset": catalog.fingerprint}
     assert expected.items() <= child.data.tags.items()
@@ -194,6 +194,31 @@ def test_what_a_killed_run_left_does_not_become_an_artifact(store: Path, catalog
         done = ask(run, catalog)
     names = {path.name for path in done.folder.rglob("*") if path.is_file()}
     assert names == {"vae_last.pth", "result.txt", "manifest.json"}, "checkpoints are resumed from"
+
+
+def test_a_fault_keeps_the_checkpoints_and_its_own_message(store: Path, catalog: Catalog) -> None:
+    """What trained for hours is resumed after a full disk; a wrong input leaves nothing."""
+    work = store / ".cache" / "work"
+    with pytest.raises(OSError, match="the disk is full"), open_run("easy", {}) as run:
+        ask(run, catalog, Config(breaks=True))
+    assert [path.name for path in work.glob("*/*")] == ["vae_last.pth"]
+    (failed,) = MlflowClient().search_runs(["0"], "tags.stage = 'test'")
+    assert failed.info.status == "FAILED"
+    assert failed.data.metrics == {"answer": 42.0}, "what was measured before the fault is kept"
+    shutil.rmtree(work)
+    with pytest.raises(InputError), open_run("easy", {}) as run:
+        ask(run, catalog, Config(fails=True))
+    assert not list(work.glob("*/*"))
+
+
+def test_no_ids_are_no_runs_and_another_format_is_not_found(store: Path, catalog: Catalog) -> None:
+    with open_run("easy", {}) as run:
+        first = ask(run, catalog)
+        assert [one.info.run_id for one in run.finished("test", catalog)] == [first.run_id]
+        assert run.finished("test", catalog, []) == []
+        MlflowClient().set_tag(first.run_id, "format", "1")
+        second = ask(run, catalog)
+    assert second.run_id != first.run_id, "files of another format cannot be read"
 
 
 def test_under_mlflow_run_its_run_is_used_and_its_params_left(
