@@ -131,13 +131,12 @@ class Run:
             try:
                 product = stage.function(record, *map(value_of, inputs), config=config)
                 product.save(work)
-            except InputError:  # done again, it would fail again: there is nothing to keep
-                shutil.rmtree(work)
-                raise
-            except BaseException:  # killed, or the disk or the store failed: checkpoints stay
+            except BaseException as error:
                 with contextlib.suppress(MlflowException):  # the error itself is what counts
                     record.flush()
-                raise
+                if isinstance(error, InputError):  # done again, it would fail again
+                    shutil.rmtree(work)
+                raise  # killed, or the disk or the store failed: checkpoints stay
             record.flush()
             if record.note:
                 record.tags({NOTE: record.note})
