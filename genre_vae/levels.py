@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from genre_vae import methods
@@ -253,8 +253,16 @@ def _asked(level: Level, given: Given, made: Made) -> list[str]:
     return [method.key for method in level.chosen(given) if method.key in made.embeddings]
 
 
-def hard(run: Run, given: Given, level: Level = HARD, among: Iterable[Method] = ()) -> Outcome:
-    """Every stage of the Hard level, in order."""
+def hard(
+    run: Run,
+    given: Given,
+    level: Level = HARD,
+    among: Iterable[Method] = (),
+    *,
+    registers: bool = True,
+) -> Outcome:
+    """Every stage of the Hard level, in order; the last one, which registers the best model, where
+    the caller wants a model and ``register`` says yes."""
     made = embed(run, given, level, among)
     assert made.audited is not None, "Hard audits"
     keys = _asked(level, given, made)
@@ -271,9 +279,10 @@ def hard(run: Run, given: Given, level: Level = HARD, among: Iterable[Method] = 
     compared = compare(run, level.name, dataset, ranked, found)
     shown: list[Artifact[Any]] = [evaluated, made.audited]
     shown += _figures(run, given, made, clusterings, compared)
-    if given.register == "yes" and any(is_servable(row) for row in ranked):
+    wanted = registers and given.register == "yes"
+    if wanted and any(is_servable(row) for row in ranked):
         register(run, given, dataset, ranked, found)
-    elif given.register == "yes":
+    elif wanted:
         print(f"{'register':<10} nothing: no row that labels left alone can place a new track")
     return Outcome(compared, shown)
 
@@ -351,7 +360,7 @@ def register_best(run: Run, given: Given, dataset: Catalog) -> None:
 def draw_level(run: Run, given: Given, level: Level) -> None:
     """The figures of a level; nothing is registered."""
     if level is HARD:
-        summarise(run, [hard(run, replace(given, register="no"))])
+        summarise(run, [hard(run, given, registers=False)])
         return
     if not any(method.key in level.figures for method in level.chosen(given)):
         raise InputError(f"{level.name} draws {', '.join(level.figures)}, none of those methods")
