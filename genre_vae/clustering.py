@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from genre_vae.records import FeatureSet, InputError, IntArray, known_genres
+from genre_vae.scaling import in_geometry
 
 DETERMINISTIC = ("agglomerative", "DBSCAN")  # clusterers without random starts
 FIND_THEIR_NUMBER = ("DBSCAN",)  # clusterers that ignore n_clusters
@@ -247,7 +248,7 @@ def resolve_n_clusters(n_clusters: int | None, features: FeatureSet, *, seed: in
     if n_clusters is not None:
         return n_clusters
     if not features.has_labels:
-        return choose_n_clusters(features.values, seed=seed)
+        return choose_n_clusters(in_geometry(features), seed=seed)
     genres = len(known_genres(features.labels))
     if genres >= len(features):
         raise InputError(

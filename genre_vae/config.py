@@ -199,6 +199,13 @@ class VectorsConfig:
 
 
 @dataclass(frozen=True)
+class CombinedConfig:
+    """The names of inputs that stand side by side."""
+
+    reads: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class AuditConfig:
     """An audit's random draws."""
 

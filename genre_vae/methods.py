@@ -98,7 +98,6 @@ ALL: tuple[Method, ...] = (
         "Direct spectral",
         reads=Reads.VECTORS_OR_MEL,
         file="Z_spectral",
-        unservable="it has no encoder, only the collection's own values",
     ),
     Method("autoencoder", "Autoencoder", train=TrainConfig(model="autoencoder")),
     Method("vae", "VAE", train=TrainConfig(model="vae"), medium="VAE_Latents"),

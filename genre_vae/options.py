@@ -14,7 +14,7 @@ from typing import Any
 from genre_vae import clustering
 from genre_vae.evaluation import metrics
 from genre_vae.methods import BY_KEY, MODELS, RENAMED
-from genre_vae.records import LabelUse
+from genre_vae.records import Geometry, LabelUse
 
 
 @dataclass(frozen=True)
@@ -118,9 +118,11 @@ class Options:
         "audio",
         Text(),
         "input",
-        "Input of dense models and baselines: 'audio' (MFCC statistics), 'musicnn' (a tagger "
-        "trained on other music), or a file of vectors (.npy, .npz, .csv, .parquet). Models with "
-        "convolutions read mel windows in any case.",
+        "Input of dense models and baselines: 'audio' (MFCC statistics; in hard and main the "
+        "descriptor beside them), 'mfcc', 'descriptor' (timbre, harmony, dynamics and rhythm), "
+        "'musicnn' (a tagger trained on other music), a file of vectors (.npy, .npz, .csv, "
+        ".parquet), or several of these, as in musicnn+descriptor. Models with convolutions read "
+        "mel windows in any case.",
         declared=True,
     )
     input_about: str = option(
@@ -131,6 +133,13 @@ class Options:
         Choice(("unstated", *(str(use) for use in LabelUse))),
         "input",
         "How far this collection's genres reached into a file's vectors, as far as you know.",
+    )
+    geometry: str | None = option(
+        None,
+        Choice(tuple(Geometry)),
+        "input",
+        "How vectors are compared: every dimension standardised, by cosine (unit length), or as "
+        "they are; 'auto': measurements standardised, a tagger's and a file's vectors by cosine.",
     )
     musicnn_wheel: str | None = option(
         None,

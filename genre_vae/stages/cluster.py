@@ -50,17 +50,19 @@ def assign(record: Recorder, embedding: Embedding, *, config: ClusterConfig) -> 
     """Clusters of an embedding, once per seed, scored."""
     from genre_vae import clustering
     from genre_vae.evaluation import metrics
+    from genre_vae.scaling import in_geometry
 
     first = embedding.first
     n_clusters = clustering.resolve_n_clusters(config.n_clusters, first, seed=config.seed)
     clusters, scores = [], []
     for number, seed in enumerate(config.numbers):
-        z = embedding.member(number)
+        member = embedding.member(number)
+        z = in_geometry(member)
         found = clustering.cluster(
-            z.values, algorithm=config.algorithm, n_clusters=n_clusters, seed=seed, eps=config.eps
+            z, algorithm=config.algorithm, n_clusters=n_clusters, seed=seed, eps=config.eps
         )
         clusters.append(found)
-        scores.append({"seed": seed, **metrics.score(z.values, found, z.labels)})
+        scores.append({"seed": seed, **metrics.score(z, found, member.labels)})
 
     about = _description(embedding, config)
     table = pd.DataFrame(scores)

@@ -11,8 +11,7 @@ from genre_vae.config import BaselineConfig, Given, RowConfig, TrainingConfig
 from genre_vae.methods import Method
 from genre_vae.models.config import TrainConfig
 from genre_vae.records import Embedding, FeatureSet, member_folder
-from genre_vae.stages.collect import Collection
-from genre_vae.stages.inputs import Inputs, InputVectors, row_config
+from genre_vae.stages.inputs import Inputs, Source, read, row_config
 from genre_vae.tracking.run import Run
 from genre_vae.tracking.stage import Artifact, Recorder, stage
 
@@ -21,19 +20,21 @@ COMPONENTS = 16  # principal components, where ``latent_dim`` is not given: as d
 
 
 @stage("train")
-def baseline(
-    record: Recorder, source: Collection | InputVectors, *, config: BaselineConfig
-) -> Embedding:
+def baseline(record: Recorder, source: Source, *, config: BaselineConfig) -> Embedding:
     """Principal components of an input, or the input itself."""
     from genre_vae.features import pca
+    from genre_vae.scaling import Scaler
 
     row = config.row
-    features = source.read(row.reads)
+    features = read(source, row.reads)
     encoder = ""
-    if config.n_components is None:
+    if config.n_components is None and features.values.ndim > 2:
         embedding = pca.classical_mds(features)
     else:
-        projection = pca.fit_pca(features, n_components=config.n_components)
+        if config.n_components is None:
+            projection = pca.Projection(Scaler.of(features))
+        else:
+            projection = pca.fit_pca(features, n_components=config.n_components)
         encoder = "pca.npz"
         projection.save(record.folder / encoder)
         embedding = projection.apply(features)
@@ -42,9 +43,7 @@ def baseline(
 
 
 @stage("train", without=("genre_vae.report",))
-def fit(
-    record: Recorder, source: Collection | InputVectors, *, config: TrainingConfig
-) -> Embedding:
+def fit(record: Recorder, source: Source, *, config: TrainingConfig) -> Embedding:
     """A model trained once per seed, and the tracks' codes by each member.
 
     A training that was killed continues from its last checkpoint.
@@ -55,7 +54,7 @@ def fit(
     from genre_vae.report import charts
 
     row, model = config.row, config.train.model
-    features = source.read(row.reads)
+    features = read(source, row.reads)
     train = _with_clusters(features, config)
 
     def on_epoch(seed: int, epoch: checkpoint.Epoch) -> None:
@@ -103,7 +102,7 @@ def fit(
 
 def _recorded(
     record: Recorder,
-    source: Collection | InputVectors,
+    source: Source,
     row: RowConfig,
     members: tuple[FeatureSet, ...],
     encoder: str,
@@ -128,13 +127,11 @@ def _recorded(
 def _with_clusters(features: FeatureSet, config: TrainingConfig) -> TrainConfig:
     """The training, with the number of clusters that a CVAE is conditioned on."""
     from genre_vae import clustering
-    from genre_vae.scaling import Scaler
 
     train = config.train
     if train.model != "cvae" or train.condition_on != "clusters":
         return train
-    scaled = features.derive(features.name, Scaler.standardise(features.values))
-    found = clustering.resolve_n_clusters(config.n_clusters, scaled, seed=train.seed)
+    found = clustering.resolve_n_clusters(config.n_clusters, features, seed=train.seed)
     return replace(train, n_clusters=found)
 
 
