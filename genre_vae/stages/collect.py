@@ -102,7 +102,7 @@ def extract(record: Recorder, catalog: Catalog, *, config: ExtractConfig) -> Col
     from genre_vae.collection import faults as known_faults
     from genre_vae.features.spectral import extract_catalog
 
-    mfcc, mel, skipped = extract_catalog(
+    mfcc, mel, _, skipped = extract_catalog(
         catalog,
         workers=record.workers,
         progress=lambda results: record.progress(results, total=len(catalog.tracks)),

@@ -12,7 +12,7 @@ from tests.serving.indices import Features, index_of
 
 @pytest.fixture(scope="session")
 def measured(corpus: Path) -> Features:
-    mfcc, mel, _ = extract_catalog(scan(corpus), workers=2)
+    mfcc, mel, _, _ = extract_catalog(scan(corpus), workers=2)
     return mfcc, mel
 
 
