@@ -23,7 +23,6 @@ import numpy as np
 import numpy.typing as npt
 import scipy.fft
 import scipy.ndimage
-import scipy.signal
 
 from genre_vae.collection import audio
 from genre_vae.features.stft import FRAME_RATE, FREQUENCIES, HOP_LENGTH, N_FFT
@@ -38,7 +37,7 @@ N_CONTRAST = 7
 CONTRAST_FMIN = 200.0  # Hz, the upper edge of the lowest band of spectral contrast
 CONTRAST_QUANTILE = 0.02  # of a band's bins, the loudest and the softest
 ROLL_OFFS = (0.5, 0.85)  # shares of a frame's magnitude
-FLOOR_DB = 100.0  # below a sine as high as the clip's peak: what is softer counts as this soft
+FLOOR_DB = 120.0  # below a sine as high as the clip's peak: its logarithm goes no lower
 QUIET_DB = 60.0  # below the loudest frame: what is softer counts as silence
 DELTA_FRAMES = 9  # librosa's width of a delta, 0.2 s
 CHANGE_FRAMES = 8  # 0.19 s: two frames that share no sample
@@ -110,17 +109,19 @@ class Frames(NamedTuple):
 
 
 def magnitude_floor(waveform: FloatArray) -> float:
-    """The magnitude that is 100 dB below a sine as high as the clip's peak, in the unit of the
-    STFT. What is softer is rounding and dither: its logarithm would be the file's, not the
-    music's."""
+    """The magnitude, in the unit of the STFT, that is 120 dB below a sine as high as the clip's
+    peak. The rounding of 16-bit samples lies there: the logarithm of less would describe the file,
+    not the music."""
     peak = float(np.abs(waveform).max())
-    return max(peak * N_FFT / 4 * 10 ** (-FLOOR_DB / 20), float(np.finfo(np.float32).tiny))
+    return max(peak * N_FFT / 4 * 10 ** (-FLOOR_DB / 20), 1e-16)  # whose square is still a float32
 
 
 def measure(power: FloatArray, floor: float) -> Frames:
     """Chroma, contrast and shape of a block of frames: power (b, 1025), the `magnitude_floor`."""
-    magnitude = np.maximum(np.sqrt(power), np.float32(floor))
-    return Frames(frame_chroma(power), frame_contrast(magnitude), frame_shape(magnitude))
+    magnitude = np.sqrt(power)
+    return Frames(
+        frame_chroma(power), frame_contrast(magnitude, floor), frame_shape(magnitude, floor)
+    )
 
 
 def frame_chroma(power: FloatArray) -> FloatArray:
@@ -130,7 +131,8 @@ def frame_chroma(power: FloatArray) -> FloatArray:
     """
     chroma = power @ chroma_filters().T
     strongest = chroma.max(axis=1, keepdims=True)
-    return chroma / np.maximum(strongest, np.finfo(np.float32).tiny)
+    relative: FloatArray = chroma / np.maximum(strongest, np.finfo(np.float32).tiny)
+    return relative
 
 
 @cache
@@ -155,14 +157,14 @@ def chroma_filters() -> FloatArray:
     return weights.astype(np.float32)
 
 
-def frame_contrast(magnitude: FloatArray) -> FloatArray:
+def frame_contrast(magnitude: FloatArray, floor: float) -> FloatArray:
     """The level of each band's loudest bins above its softest: (b, 1025) -> (b, 7) dB.
 
     The bands are octaves from 200 Hz, with one below and the highest up to 11 kHz; the mean
-    magnitude of the loudest 2 % of a band's bins, one at least, is compared with that of the softest
-    2 %. A high value is a tone, a low one noise. ``librosa.feature.spectral_contrast``, whose
-    decibels are ``10 log10`` of a magnitude; after Jiang, Lu, Zhang, Tao & Cai (2002), "Music type
-    classification by spectral contrast feature".
+    magnitude of the loudest 2 % of a band's bins, one at least, is compared with that of the
+    softest 2 %. A high value is a tone, a low one noise. ``librosa.feature.spectral_contrast``,
+    whose decibels are ``10 log10`` of a magnitude; after Jiang, Lu, Zhang, Tao & Cai (2002), "Music
+    type classification by spectral contrast feature".
     """
     octaves = CONTRAST_FMIN * 2.0 ** np.arange(N_CONTRAST - 1)
     inner = np.searchsorted(FREQUENCIES, octaves, side="right") - 1
@@ -171,40 +173,46 @@ def frame_contrast(magnitude: FloatArray) -> FloatArray:
         ordered = np.sort(magnitude[:, start:stop], axis=1)
         count = max(1, round(CONTRAST_QUANTILE * (stop - start + 1)))  # librosa counts one bin more
         peak, valley = ordered[:, -count:].mean(axis=1), ordered[:, :count].mean(axis=1)
-        contrast[:, band] = 10 * np.log10(peak / valley)
+        contrast[:, band] = 10 * np.log10(np.maximum(peak, floor) / np.maximum(valley, floor))
     return contrast
 
 
-def frame_shape(magnitude: FloatArray) -> FloatArray:
+def frame_shape(magnitude: FloatArray, floor: float) -> FloatArray:
     """Where a spectrum lies and how wide and how flat it is: (b, 1025) -> (b, 5).
 
     Centroid and bandwidth are the mean and the standard deviation of the frequency, in Hz, weighted
     by magnitude; a roll-off is the frequency in Hz below which a share of the magnitude lies;
     flatness is the ratio of the geometric to the arithmetic mean of the power, here its natural
-    logarithm, 0 for a flat spectrum. ``librosa.feature.spectral_centroid`` and its neighbours; after
-    Peeters (2004), "A large set of audio features for sound description".
+    logarithm, 0 for a flat spectrum. ``librosa.feature.spectral_centroid`` and its neighbours;
+    after Peeters (2004), "A large set of audio features for sound description". A silent frame
+    gives zeros.
     """
     cumulative = np.cumsum(magnitude, axis=1)
     total = cumulative[:, -1:]
     roll_offs = [FREQUENCIES[(cumulative >= share * total).argmax(axis=1)] for share in ROLL_OFFS]
     frequencies = (FREQUENCIES / NYQUIST).astype(np.float32)
-    moments = magnitude @ np.stack([frequencies, frequencies**2], axis=1) / total
+    weighted = magnitude @ np.stack([frequencies, frequencies**2], axis=1)
+    moments = weighted / np.maximum(total, np.finfo(np.float32).tiny)
     spread = np.sqrt(np.maximum(moments[:, 1] - moments[:, 0] ** 2, 0))
-    log_flatness = 2 * np.log(magnitude).mean(axis=1) - np.log((magnitude**2).mean(axis=1))
+    floored = np.maximum(magnitude, np.float32(floor))
+    log_flatness = 2 * np.log(floored).mean(axis=1) - np.log((floored**2).mean(axis=1))
     shape = (moments[:, 0] * NYQUIST, spread * NYQUIST, *roll_offs, log_flatness)
     return np.stack(shape, axis=1).astype(np.float32)
 
 
-def root_mean_square(waveform: FloatArray) -> FloatArray:
+def root_mean_square(waveform: FloatArray) -> Floats:
     """The RMS amplitude of each frame: (samples,) -> (t,), as ``librosa.feature.rms``."""
-    return np.sqrt(_frame_sums(waveform**2) / N_FFT)
+    amplitude: Floats = np.sqrt(_frame_sums(waveform**2) / N_FFT)
+    return amplitude
 
 
-def zero_crossing_rate(waveform: FloatArray) -> FloatArray:
+def zero_crossing_rate(waveform: FloatArray) -> Floats:
     """The share of a frame's samples whose sign is not that of the sample before: (samples,) ->
     (t,), as ``librosa.feature.zero_crossing_rate``."""
     negative = waveform < 0
-    return _frame_sums(np.diff(negative, prepend=negative[:1]).astype(np.float32)) / N_FFT
+    crossings = np.diff(negative, prepend=negative[:1]).astype(np.float32)
+    rate: Floats = _frame_sums(crossings) / N_FFT
+    return rate
 
 
 def _frame_sums(values: FloatArray) -> FloatArray:
@@ -213,7 +221,8 @@ def _frame_sums(values: FloatArray) -> FloatArray:
     t, hops = 1 + len(values) // HOP_LENGTH, N_FFT // HOP_LENGTH
     padded = np.pad(values, N_FFT // 2)[: (t + hops - 1) * HOP_LENGTH]
     sums = padded.reshape(-1, HOP_LENGTH).sum(axis=1)
-    return np.lib.stride_tricks.sliding_window_view(sums, hops).sum(axis=1)
+    per_frame: FloatArray = np.lib.stride_tricks.sliding_window_view(sums, hops).sum(axis=1)
+    return per_frame
 
 
 def describe(
@@ -247,14 +256,14 @@ def describe(
         "delta": delta_deviations(mfcc),
         "chroma": chroma_statistics(frames.chroma[inside], sounding),
         "contrast": contrast_statistics(frames.contrast[inside][sounding]),
-        "shape": _summary(shape[sounding]),
+        "shape": summary(shape[sounding]),
         "loudness": loudness(rms, peak=float(np.abs(waveform).max())),
         "rhythm": rhythm(log_mel[:, inside]),
     }
     return np.concatenate([groups[group] for group in GROUPS]).astype(np.float32)
 
 
-def _summary(values: Floats) -> Floats:
+def summary(values: Floats) -> Floats:
     """Mean, standard deviation, 10th and 90th percentile of each column: (t, k) -> (4 k,)."""
     statistics = (
         values.mean(axis=0),
@@ -277,18 +286,21 @@ def mfcc_statistics(mfcc: Floats) -> Floats:
 def delta_deviations(mfcc: Floats) -> Floats:
     """The standard deviation of each coefficient's first and second derivative: (20, t) -> (40,).
 
-    How quickly the envelope moves. ``librosa.feature.delta``: the slope of a straight line, and the
-    curvature of a parabola, fitted to 9 frames (Savitzky & Golay, 1964); after Furui (1986),
+    How quickly the envelope moves. The derivatives are the slope of a straight line and the
+    curvature of a parabola, fitted to 9 frames (Savitzky & Golay, 1964), as
+    ``librosa.feature.delta`` has them where there are 4 frames on each side; after Furui (1986),
     "Speaker-independent isolated word recognition using dynamic features of speech spectrum". Zeros
     for fewer than 9 frames.
     """
     if mfcc.shape[1] < DELTA_FRAMES:
         return np.zeros(2 * len(mfcc))
-    deltas = [
-        scipy.signal.savgol_filter(mfcc, DELTA_FRAMES, polyorder=order, deriv=order, axis=1)
-        for order in (1, 2)
-    ]
-    return np.concatenate([delta.std(axis=1) for delta in deltas])
+    line = np.arange(DELTA_FRAMES) - DELTA_FRAMES // 2
+    parabola = line**2 - np.mean(line**2)
+    fits = np.stack([line / (line @ line), 2 * parabola / (parabola @ parabola)], axis=1)
+    windows = np.lib.stride_tricks.sliding_window_view(mfcc, DELTA_FRAMES, axis=1)
+    deltas: Floats = windows @ fits.astype(np.float32)  # (20, t - 8, 2)
+    deviations: Floats = deltas.std(axis=1)
+    return deviations.T.ravel()
 
 
 def chroma_statistics(chroma: Floats, sounding: npt.NDArray[np.bool_]) -> Floats:
@@ -300,8 +312,8 @@ def chroma_statistics(chroma: Floats, sounding: npt.NDArray[np.bool_]) -> Floats
     1 for no class in common); magnitudes of the Fourier coefficients 1 to 6 of the mean profile,
     which tell chromatic clusters (1), tritones (2), augmented triads (3), diminished sevenths (4),
     fifths (5: diatonic music) and whole tones (6). None of it depends on the key. After Müller
-    (2015), "Fundamentals of music processing", chapter 5; Harte, Sandler & Gasser (2006), "Detecting
-    harmonic change in musical audio"; Amiot (2016), "Music through Fourier space".
+    (2015), "Fundamentals of music processing", chapter 5; Harte, Sandler & Gasser (2006),
+    "Detecting harmonic change in musical audio"; Amiot (2016), "Music through Fourier space".
 
     Parameters
     ----------
@@ -329,7 +341,8 @@ def chroma_statistics(chroma: Floats, sounding: npt.NDArray[np.bool_]) -> Floats
 def _entropy(profiles: Floats) -> Floats:
     """The entropy of shares (..., 12) that sum to 1, relative to that of equal shares: (...)."""
     shares = np.maximum(profiles, np.finfo(np.float32).tiny)
-    return -(shares * np.log(shares)).sum(axis=-1) / np.log(N_CHROMA)
+    entropy: Floats = -(shares * np.log(shares)).sum(axis=-1) / np.log(N_CHROMA)
+    return entropy
 
 
 def contrast_statistics(contrast: Floats) -> Floats:
@@ -342,25 +355,27 @@ def loudness(rms: Floats, *, peak: float) -> Floats:
 
     The standard deviation of the frames' level; their 10th, 25th, 50th and 75th percentile below
     the loudest frame; the share of frames with less than the mean amplitude (Tzanetakis & Cook,
-    2002, "Musical genre classification of audio signals": low energy); the mean change from frame to
-    frame; the crest factor, the peak above the whole clip's RMS. All in dB but the share; a frame
-    more than 60 dB below the loudest counts as 60.
+    2002, "Musical genre classification of audio signals": low energy); the mean change from frame
+    to frame; the crest factor, the peak above the whole clip's RMS. All in dB but the share; a
+    frame more than 60 dB below the loudest counts as 60.
 
     Parameters
     ----------
     rms : (t,)
-        From `root_mean_square`; not all zero.
+        From `root_mean_square`.
     peak
         The clip's highest absolute sample.
     """
-    level = np.maximum(20 * np.log10(np.maximum(rms / rms.max(), 1e-9)), -QUIET_DB)
+    least = np.finfo(np.float32).tiny
+    level = 20 * np.log10(np.maximum(rms, least) / max(rms.max(), least))
+    level = np.maximum(level, -QUIET_DB)
     return np.array(
         [
             level.std(),
             *np.percentile(level, LOUDNESS_PERCENTILES),
             (rms < rms.mean()).mean(),
             np.abs(np.diff(level)).mean() if len(level) > 1 else 0,
-            20 * np.log10(peak / np.sqrt((rms**2).mean())),
+            20 * np.log10(max(peak, least) / max(np.sqrt((rms**2).mean()), least)),
         ]
     )
 
@@ -375,8 +390,8 @@ def rhythm(log_mel: Floats) -> Floats:
     correlations = pulse(strength)
     return np.concatenate(
         [
-            _summary(strength[:, None]),
-            _summary(flux(log_mel)[:, None]),
+            summary(strength[:, None]),
+            summary(flux(log_mel)[:, None]),
             [count_onsets(strength) * FRAME_RATE / len(strength), correlations.max()],
             correlations,
         ]
@@ -390,7 +405,8 @@ def onset_strength(log_mel: Floats) -> Floats:
     ``librosa.onset.onset_strength``, without its shift; after Böck & Widmer (2013), "Maximum filter
     vibrato suppression for onset detection".
     """
-    return np.maximum(np.diff(log_mel, axis=1), 0).mean(axis=0)
+    strength: Floats = np.maximum(np.diff(log_mel, axis=1), 0).mean(axis=0)
+    return strength
 
 
 def flux(log_mel: Floats) -> Floats:
@@ -401,7 +417,8 @@ def flux(log_mel: Floats) -> Floats:
     """
     magnitude = np.exp((log_mel - log_mel.max()) * (np.log(10) / 20))
     share = magnitude / magnitude.sum(axis=0)
-    return np.abs(np.diff(share, axis=1)).sum(axis=0) / 2
+    change: Floats = np.abs(np.diff(share, axis=1)).sum(axis=0) / 2
+    return change
 
 
 def count_onsets(strength: Floats) -> int:
@@ -422,9 +439,9 @@ def pulse(strength: Floats) -> Floats:
 
     The bands are sixths of an octave from 40 to 320 beats a minute (lags of 1.5 to 0.19 s), and a
     band's value is the highest correlation coefficient among the lags in it: near 1 for a strict
-    beat of that tempo, around 0 for none. A tempo's half and third are periods too. 0 for a band whose
-    lags leave fewer than 16 pairs of frames, which happens in clips of under 2 s. A rhythm of less
-    than 0.1 dB counts as none. After Grosche, Müller & Kurth (2010), "Cyclic tempogram", and
+    beat of that tempo, around 0 for none. A tempo's half and third are periods too. A band whose
+    lags leave fewer than 16 pairs of frames is 0, which happens in clips of under 2 s. A rhythm of
+    less than 0.1 dB counts as none. After Grosche, Müller & Kurth (2010), "Cyclic tempogram", and
     Tzanetakis & Cook (2002): beat histogram.
     """
     centred = strength - strength.mean()

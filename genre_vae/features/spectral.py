@@ -140,7 +140,7 @@ def extract_checked(waveform: FloatArray, filters: scipy.sparse.csr_array) -> Fe
     BadAudioError
         If the clip is so loud that its power overflows float32.
     """
-    with np.errstate(over="ignore", invalid="ignore"):  # looked for below
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # looked for below
         features = extract(waveform, filters)
     if not all(np.isfinite(values).all() for values in features):
         raise audio.BadAudioError("too loud: its power overflows")
