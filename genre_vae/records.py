@@ -49,11 +49,13 @@ class Geometry(enum.StrEnum):
 
 
 class Block(NamedTuple):
-    """Columns of a FeatureSet that belong together: what they are, how many, how compared."""
+    """Columns of a FeatureSet that belong together: what they are, how many, how compared, and
+    their weight in the squared distances beside that of other blocks."""
 
     name: str
     width: int
     geometry: Geometry
+    weight: float = 1.0
 
 
 def _checked_ids(ids: StrArray, owner: str) -> None:
@@ -216,7 +218,8 @@ class FeatureSet:
         """Read what `save` wrote; ``mmap=True`` leaves the values on disk."""
         values, rows, about = _load_rows(folder, stem, mmap=mmap)
         blocks = tuple(
-            Block(name, width, Geometry(geometry)) for name, width, geometry in about["blocks"]
+            Block(name, width, Geometry(geometry), weight)
+            for name, width, geometry, weight in about["blocks"]
         )
         return cls(values=values, **rows, pretrained=about["pretrained"], blocks=blocks)
 

@@ -9,7 +9,7 @@ Axes: ``n`` tracks, ``d`` dimensions, of which a block has ``w``.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,11 +29,14 @@ class Scaler:
     unit
         The blocks, each as its first column and the one after its last, whose part of every row is
         then brought to one length. All of them or none.
+    lengths
+        These lengths.
     """
 
     mean: FloatArray
     scale: FloatArray
     unit: tuple[tuple[int, int], ...] = ()
+    lengths: tuple[float, ...] = ()
 
     @classmethod
     def fit(cls, values: npt.NDArray[np.floating], blocks: Sequence[Block] | None = None) -> Scaler:
@@ -46,7 +49,7 @@ class Scaler:
 
         By cosine, rows then get one length: it is the cosine about the mean, since what all vectors
         of a network share says nothing about a track. Where several blocks stand together, all of
-        them do, so that each has the same weight in every track.
+        them do, so that the weights of the blocks are the same in every track.
 
         Parameters
         ----------
@@ -54,8 +57,9 @@ class Scaler:
         blocks
             Of d columns together; with None, all of them are one standardised block.
         """
+        d = values.shape[1]
         if blocks is None:
-            blocks = [Block("", values.shape[1], Geometry.STANDARDISED)]
+            blocks = [Block("", d, Geometry.STANDARDISED)]
         mean, scale = values.mean(axis=0, dtype=np.float64), values.std(axis=0, dtype=np.float64)
         scale[scale <= 1e-6 * np.abs(mean)] = 0  # below what float32 can tell from a constant
         stops = np.cumsum([block.width for block in blocks]).tolist()
@@ -64,8 +68,12 @@ class Scaler:
             if block.geometry is not Geometry.STANDARDISED:
                 scale[start:stop] = np.sqrt(np.mean(scale[start:stop] ** 2))
         scale[scale == 0] = 1
-        by_angle = len(blocks) > 1 or blocks[0].geometry is Geometry.COSINE
-        return cls(mean.astype(np.float32), scale.astype(np.float32), bounds if by_angle else ())
+        scaler = cls(mean.astype(np.float32), scale.astype(np.float32))
+        if len(blocks) == 1 and blocks[0].geometry is not Geometry.COSINE:
+            return scaler
+        weights = sum(block.weight for block in blocks)
+        lengths = tuple(float(np.sqrt(d * block.weight / weights)) for block in blocks)
+        return replace(scaler, unit=bounds, lengths=lengths)
 
     @classmethod
     def of(cls, features: FeatureSet, rows: npt.NDArray[np.bool_] | slice = slice(None)) -> Scaler:
@@ -82,31 +90,36 @@ class Scaler:
     def transform(self, values: npt.NDArray[np.floating]) -> FloatArray:
         """Rows (n, d) -> (n, d), whose Euclidean distances are those of the geometry."""
         scaled = ((values - self.mean) / self.scale).astype(np.float32)
-        for start, stop in self.unit:
+        for (start, stop), length in zip(self.unit, self.lengths, strict=True):
             part = scaled[:, start:stop]  # a part of zeros has no direction, and stays as it is
-            length = np.linalg.norm(part, axis=1, keepdims=True)
-            part *= np.sqrt(len(self.mean) / len(self.unit)) / np.where(length > 0, length, 1)
+            own = np.linalg.norm(part, axis=1, keepdims=True)
+            part *= length / np.where(own > 0, own, 1)
         return scaled
 
     def inverse(self, scaled: npt.NDArray[np.floating]) -> FloatArray:
         """What `transform` returned (n, d) -> (n, d), in the original units again. Where it gave
         rows one length, their own is lost, and they get a typical one."""
         scaled = np.array(scaled, dtype=np.float32)
-        for start, stop in self.unit:
-            width = stop - start
-            scaled[:, start:stop] *= np.sqrt(width * len(self.unit) / len(self.mean))
+        for (start, stop), length in zip(self.unit, self.lengths, strict=True):
+            scaled[:, start:stop] *= np.sqrt(stop - start) / length
         return (scaled * self.scale + self.mean).astype(np.float32)
 
     def arrays(self) -> dict[str, npt.NDArray[np.generic]]:
         """It as plain arrays, for a file."""
         unit = np.array(self.unit, dtype=np.int64).reshape(-1, 2)
-        return {"scaler_mean": self.mean, "scaler_scale": self.scale, "scaler_unit": unit}
+        return {
+            "scaler_mean": self.mean,
+            "scaler_scale": self.scale,
+            "scaler_unit": unit,
+            "scaler_lengths": np.array(self.lengths, dtype=np.float64),
+        }
 
     @classmethod
     def of_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> Scaler:
         """Read what `arrays` gave, among other arrays."""
         unit = tuple((int(start), int(stop)) for start, stop in arrays["scaler_unit"])
-        return cls(arrays["scaler_mean"], arrays["scaler_scale"], unit)
+        lengths = tuple(float(length) for length in arrays["scaler_lengths"])
+        return cls(arrays["scaler_mean"], arrays["scaler_scale"], unit, lengths)
 
 
 def in_geometry(features: FeatureSet) -> npt.NDArray[np.floating]:

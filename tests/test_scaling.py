@@ -99,6 +99,19 @@ def test_blocks_have_the_same_weight_in_every_track_whatever_their_size_and_unit
     )
 
 
+def test_a_block_counts_by_its_weight() -> None:
+    features = three_blocks(FEATURES.values)
+    weights = (1.0, 2.0, 0.5)
+    blocks = tuple(
+        block._replace(weight=weight)
+        for block, weight in zip(features.blocks, weights, strict=True)
+    )
+    placed = in_geometry(replace(features, blocks=blocks))
+    for columns, weight in zip((slice(0, 3), slice(3, 5), slice(5, 6)), weights, strict=True):
+        squared = np.linalg.norm(placed[:, columns], axis=1) ** 2
+        np.testing.assert_allclose(squared, 6 * weight / sum(weights), rtol=1e-4)
+
+
 def test_a_constant_block_adds_nothing() -> None:
     values = FEATURES.values.copy()
     values[:, 3:5] = 4

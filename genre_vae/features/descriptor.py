@@ -26,7 +26,7 @@ import scipy.ndimage
 
 from genre_vae.collection import audio
 from genre_vae.features.stft import FRAME_RATE, FREQUENCIES, HOP_LENGTH, N_FFT
-from genre_vae.records import FloatArray
+from genre_vae.records import Block, FloatArray, Geometry
 
 Floats = npt.NDArray[np.floating]
 
@@ -97,6 +97,12 @@ def _groups() -> dict[str, slice]:
 
 
 GROUPS = _groups()  # where each group lies in the descriptor
+# A group is a side of the sound, and counts as much as another however many numbers describe it.
+# Together they weigh as much as one block of another input.
+BLOCKS = tuple(
+    Block(f"descriptor {group}", where.stop - where.start, Geometry.STANDARDISED, 1 / len(GROUPS))
+    for group, where in GROUPS.items()
+)
 
 
 class Frames(NamedTuple):

@@ -18,8 +18,8 @@ RUNS = 10  # k-means clusterings of each modality, for a consensus
 def concatenate(sets: Sequence[FeatureSet]) -> FeatureSet:
     """Early fusion: the values of all modalities side by side, each in its geometry.
 
-    The total variance of a modality is about its number of dimensions, so the more it has, the more it
-    counts in the distances. `weighted` fusion corrects for that.
+    The total variance of a modality is about its number of dimensions, so the more it has, the more
+    it counts in the distances. `weighted` fusion corrects for that.
 
     Parameters
     ----------

@@ -11,7 +11,6 @@ Axes: ``n`` tracks, ``w`` windows, ``t`` frames.
 
 from __future__ import annotations
 
-import math
 import tempfile
 from collections.abc import Callable, Iterable
 from functools import cache
@@ -215,9 +214,7 @@ def extract_catalog(
     return CatalogFeatures(
         FeatureSet("mfcc", ids, np.stack(mfcc), labels).compared_by(Geometry.STANDARDISED),
         FeatureSet("mel", ids, mel, labels),
-        FeatureSet("descriptor", ids, np.stack(described), labels).compared_by(
-            Geometry.STANDARDISED
-        ),
+        FeatureSet("descriptor", ids, np.stack(described), labels, blocks=descriptor.BLOCKS),
         skipped[["track_id", "genre", "reason"]].reset_index(drop=True),
     )
 

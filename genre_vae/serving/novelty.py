@@ -28,19 +28,20 @@ class Novelty:
 
     It is measured in the descriptor, whatever a model reads: a code keeps what tells the
     collection's own tracks apart, and noise or speech may well lie among them there, as they may by
-    the angle of a tagger's vectors.
+    the angle of a tagger's vectors. Every dimension is standardised and no row is brought to one
+    length: how far a track is from the middle is what counts here.
 
     Parameters
     ----------
     sounds : values (r, d)
-        The descriptor of the collection's tracks, with its geometry.
+        The descriptor of the collection's tracks.
     """
 
     sounds: FeatureSet
 
     @cached_property
     def _scaler(self) -> Scaler:
-        return Scaler.of(self.sounds)
+        return Scaler.fit(self.sounds.values)
 
     @cached_property
     def _placed(self) -> FloatArray:

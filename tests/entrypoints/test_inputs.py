@@ -14,7 +14,7 @@ from mlflow.tracking import MlflowClient
 
 from genre_vae.collection import catalog
 from genre_vae.features import descriptor, musicnn
-from genre_vae.records import FeatureSet, Geometry
+from genre_vae.records import Block, FeatureSet, Geometry
 from genre_vae.serving import requests
 from genre_vae.serving.index import TAGGER
 from genre_vae.tracking.stage import local_artifacts
@@ -111,11 +111,7 @@ def test_inputs_combine_and_stand_beside_each_in_its_geometry(
     row = table.loc["PCA (descriptor+theirs.npz) + k-means"]
     assert (row["n_samples"], row["origin"]) == (17, "pretrained")
     vectors = FeatureSet.load(local_artifacts(run_of("embed")), "vectors")
-    width = len(descriptor.NAMES)
-    assert [tuple(block) for block in vectors.blocks] == [
-        ("descriptor", width, Geometry.STANDARDISED),
-        ("theirs", 12, Geometry.COSINE),
-    ]
+    assert vectors.blocks == (*descriptor.BLOCKS, Block("theirs", 12, Geometry.COSINE))
 
     methods = ("--methods", "pca,raw,vae", "--lyrics", "none")
     hard = invoke(runner, "hard", *given, *methods, "--input", "mfcc+descriptor")

@@ -543,7 +543,7 @@ def test_tracks_keep_their_ids_and_genres(planted: Planted, songs: FeatureSet) -
     embeddings, tags = outputs_of(songs, planted.net)
     assert (embeddings.name, tags.name) == ("musicnn", "musicnn tags")
     assert embeddings.values.shape == (5, 400)
-    assert [tuple(block) for block in embeddings.blocks] == [
+    assert [tuple(block)[:3] for block in embeddings.blocks] == [
         ("musicnn mean", 200, Geometry.COSINE),
         ("musicnn deviation", 200, Geometry.COSINE),
     ]
