@@ -81,7 +81,7 @@ def shape(clip: Clip) -> None:
 
 def loudness(clip: Clip) -> None:
     rms = descriptor.root_mean_square(clip.waveform)
-    descriptor.loudness(rms, peak=float(np.abs(clip.waveform).max()))
+    descriptor.loudness_statistics(rms, peak=float(np.abs(clip.waveform).max()))
 
 
 OURS: dict[str, Callable[[Clip], object]] = {
@@ -90,7 +90,7 @@ OURS: dict[str, Callable[[Clip], object]] = {
     "contrast": contrast,
     "shape": shape,
     "loudness": loudness,
-    "rhythm": lambda clip: descriptor.rhythm(clip.log_mel),
+    "rhythm": lambda clip: descriptor.rhythm_statistics(clip.log_mel),
 }
 
 

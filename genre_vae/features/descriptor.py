@@ -14,7 +14,6 @@ Axes: ``t`` frames, ``b`` frames of a block.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cache
 from itertools import pairwise
 from typing import NamedTuple
@@ -22,9 +21,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import scipy.fft
-import scipy.ndimage
 
 from genre_vae.collection import audio
+from genre_vae.features import rhythm
 from genre_vae.features.stft import FRAME_RATE, FREQUENCIES, HOP_LENGTH, N_FFT
 from genre_vae.records import Block, FloatArray, Geometry
 
@@ -43,19 +42,15 @@ DELTA_FRAMES = 9  # librosa's width of a delta, 0.2 s
 CHANGE_FRAMES = 8  # 0.19 s: two frames that share no sample
 PERCENTILES = (10, 90)
 LOUDNESS_PERCENTILES = (10, 25, 50, 75)
-N_TEMPI = 18
-TEMPI = 40.0 * 2 ** (np.arange(N_TEMPI + 1) / 6)  # beats a minute, the edges of the bands
-MIN_PRODUCTS = 16  # frames, 0.37 s: an autocorrelation of fewer products says nothing
-ONSET_DB = 1.0  # by which an onset stands out of its surroundings
-LEAST_RHYTHM_DB = 0.1  # standard deviation of an onset strength that is not taken for constant
-ONSET_FRAMES = 4  # 0.1 s on each side, an onset's surroundings
 
 _SUMMARY = ("mean", "deviation", *(f"p{percentile}" for percentile in PERCENTILES))
-_SHAPES = ("centroid", "bandwidth", *(f"rolloff_{round(100 * share)}" for share in ROLL_OFFS))
-_SHAPES += ("log_flatness", "zero_crossings")
+_SHAPES = (
+    *("centroid", "bandwidth", *(f"rolloff_{round(100 * share)}" for share in ROLL_OFFS)),
+    *("log_flatness", "zero_crossings"),
+)
 
 
-def _numbered(prefix: str, numbers: Sequence[int] | range) -> tuple[str, ...]:
+def _numbered(prefix: str, numbers: range) -> tuple[str, ...]:
     return tuple(f"{prefix}_{number}" for number in numbers)
 
 
@@ -75,28 +70,22 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "shape": tuple(f"{shape}_{statistic}" for shape in _SHAPES for statistic in _SUMMARY),
     "loudness": (
         "loudness_deviation",
-        *_numbered("loudness_p", LOUDNESS_PERCENTILES),
+        *(f"loudness_p{percentile}" for percentile in LOUDNESS_PERCENTILES),
         *("loudness_low_share", "loudness_change", "loudness_crest"),
     ),
     "rhythm": (
         *(f"onset_strength_{statistic}" for statistic in _SUMMARY),
         *(f"flux_{statistic}" for statistic in _SUMMARY),
         *("onsets_per_second", "pulse_clarity"),
-        *(f"pulse_{round(low)}_{round(high)}" for low, high in pairwise(TEMPI.tolist())),
+        *(f"pulse_{round(low)}_{round(high)}" for low, high in pairwise(rhythm.TEMPI.tolist())),
     ),
 }
 NAMES = tuple(name for names in _NAMES.values() for name in names)
-
-
-def _groups() -> dict[str, slice]:
-    ends = np.cumsum([len(names) for names in _NAMES.values()]).tolist()
-    return {
-        group: slice(end - len(names), end)
-        for (group, names), end in zip(_NAMES.items(), ends, strict=True)
-    }
-
-
-GROUPS = _groups()  # where each group lies in the descriptor
+_ENDS = np.cumsum([len(names) for names in _NAMES.values()]).tolist()
+GROUPS = {  # where each group lies in the descriptor
+    group: slice(end - len(names), end)
+    for (group, names), end in zip(_NAMES.items(), _ENDS, strict=True)
+}
 # A group is a side of the sound, and counts as much as another however many numbers describe it.
 # Together they weigh as much as one block of another input.
 BLOCKS = tuple(
@@ -263,8 +252,8 @@ def describe(
         "chroma": chroma_statistics(frames.chroma[inside], sounding),
         "contrast": contrast_statistics(frames.contrast[inside][sounding]),
         "shape": summary(shape[sounding]),
-        "loudness": loudness(rms, peak=float(np.abs(waveform).max())),
-        "rhythm": rhythm(log_mel[:, inside]),
+        "loudness": loudness_statistics(rms, peak=float(np.abs(waveform).max())),
+        "rhythm": rhythm_statistics(log_mel[:, inside]),
     }
     return np.concatenate([groups[group] for group in GROUPS]).astype(np.float32)
 
@@ -356,7 +345,7 @@ def contrast_statistics(contrast: Floats) -> Floats:
     return np.concatenate([contrast.mean(axis=0), contrast.std(axis=0)])
 
 
-def loudness(rms: Floats, *, peak: float) -> Floats:
+def loudness_statistics(rms: Floats, *, peak: float) -> Floats:
     """How the level moves, whatever the gain: (t,) -> (8,).
 
     The standard deviation of the frames' level; their 10th, 25th, 50th and 75th percentile below
@@ -386,87 +375,19 @@ def loudness(rms: Floats, *, peak: float) -> Floats:
     )
 
 
-def rhythm(log_mel: Floats) -> Floats:
+def rhythm_statistics(log_mel: Floats) -> Floats:
     """Onsets, flux and pulse: (128, t) -> (28,).
 
     Mean, deviation, 10th and 90th percentile of onset strength and of flux; onsets a second; the
     highest correlation of the pulse, and its correlation in each band of tempo.
     """
-    strength = onset_strength(log_mel)
-    correlations = pulse(strength)
+    strength = rhythm.onset_strength(log_mel)
+    correlations = rhythm.pulse(strength)
     return np.concatenate(
         [
             summary(strength[:, None]),
-            summary(flux(log_mel)[:, None]),
-            [count_onsets(strength) * FRAME_RATE / len(strength), correlations.max()],
+            summary(rhythm.flux(log_mel)[:, None]),
+            [rhythm.count_onsets(strength) * FRAME_RATE / len(strength), correlations.max()],
             correlations,
         ]
     )
-
-
-def onset_strength(log_mel: Floats) -> Floats:
-    """The mean rise over the mel bands, in dB from one frame to the next; a fall counts as none:
-    (128, t) -> (t - 1,).
-
-    ``librosa.onset.onset_strength``, without its shift; after Böck & Widmer (2013), "Maximum filter
-    vibrato suppression for onset detection".
-    """
-    strength: Floats = np.maximum(np.diff(log_mel, axis=1), 0).mean(axis=0)
-    return strength
-
-
-def flux(log_mel: Floats) -> Floats:
-    """How much the distribution of magnitude over the mel bands changes from one frame to the next,
-    0 for not at all and 1 for entirely: (128, t) -> (t - 1,).
-
-    Tzanetakis & Cook (2002), here of mel bands instead of bins, and of absolute differences.
-    """
-    magnitude = np.exp((log_mel - log_mel.max()) * (np.log(10) / 20))
-    share = magnitude / magnitude.sum(axis=0)
-    change: Floats = np.abs(np.diff(share, axis=1)).sum(axis=0) / 2
-    return change
-
-
-def count_onsets(strength: Floats) -> int:
-    """The number of onsets in an onset strength (t,).
-
-    An onset is the highest value within 0.1 s, and at least 1 dB above the mean within 0.1 s: the
-    rule of Böck, Krebs & Schedl (2012), "Evaluating the online capabilities of onset detection
-    methods", with a threshold in dB, which no louder passage elsewhere in the clip can raise.
-    """
-    width = 2 * ONSET_FRAMES + 1
-    highest = scipy.ndimage.maximum_filter1d(strength, width)
-    mean = scipy.ndimage.uniform_filter1d(strength, width)
-    return int(((strength == highest) & (strength >= mean + ONSET_DB)).sum())
-
-
-def pulse(strength: Floats) -> Floats:
-    """The autocorrelation of an onset strength in 18 bands of tempo: (t,) -> (18,).
-
-    The bands are sixths of an octave from 40 to 320 beats a minute (lags of 1.5 to 0.19 s), and a
-    band's value is the highest correlation coefficient among the lags in it: near 1 for a strict
-    beat of that tempo, around 0 for none. A tempo's half and third are periods too. A band whose
-    lags leave fewer than 16 pairs of frames is 0, which happens in clips of under 2 s. A rhythm of
-    less than 0.1 dB counts as none. After Grosche, Müller & Kurth (2010), "Cyclic tempogram", and
-    Tzanetakis & Cook (2002): beat histogram.
-    """
-    centred = strength - strength.mean()
-    found = np.zeros(N_TEMPI)
-    for band, lags in enumerate(tempo_lags()):
-        usable = [lag for lag in lags if len(centred) - lag >= MIN_PRODUCTS]
-        found[band] = max((_correlation(centred, lag) for lag in usable), default=0)
-    return found
-
-
-def tempo_lags() -> list[list[int]]:
-    """The lags in each band of tempo, in frames; each has one at least."""
-    lags = np.arange(1, 2 * round(FRAME_RATE))
-    band = np.searchsorted(TEMPI, 60 * FRAME_RATE / lags, side="right") - 1
-    return [lags[band == number].tolist() for number in range(N_TEMPI)]
-
-
-def _correlation(centred: Floats, lag: int) -> float:
-    earlier, later = centred[:-lag], centred[lag:]
-    least = len(earlier) * LEAST_RHYTHM_DB**2
-    energy = np.sqrt((earlier @ earlier + least) * (later @ later + least))
-    return float(earlier @ later / energy)

@@ -9,7 +9,7 @@ import pytest
 import scipy.signal
 
 from genre_vae.collection import audio
-from genre_vae.features import descriptor, spectral, stft
+from genre_vae.features import descriptor, rhythm, spectral, stft
 from genre_vae.features.descriptor import GROUPS, NAMES
 from genre_vae.records import FloatArray
 from tests.helpers import tone
@@ -69,7 +69,7 @@ def song() -> FloatArray:
 
 
 def band_of(tempo: float) -> int:
-    return int(np.searchsorted(descriptor.TEMPI, tempo, side="right")) - 1
+    return int(np.searchsorted(rhythm.TEMPI, tempo, side="right")) - 1
 
 
 def test_every_number_has_a_name_and_a_group() -> None:
@@ -124,7 +124,7 @@ def assert_agrees_with_librosa(waveform: FloatArray) -> None:
 
     mel = librosa.power_to_db(feature.melspectrogram(y=waveform))
     onset = librosa.onset.onset_strength(S=mel, center=False)[1:]
-    np.testing.assert_allclose(descriptor.onset_strength(mel), onset, atol=1e-5)
+    np.testing.assert_allclose(rhythm.onset_strength(mel), onset, atol=1e-5)
     mfcc = feature.mfcc(S=mel)
     inner = slice(4, -4)  # librosa extrapolates a delta at the ends
     deviations = [feature.delta(mfcc, order=order)[:, inner].std(axis=1) for order in (1, 2)]
@@ -168,7 +168,8 @@ def test_a_transposition_leaves_the_harmony(semitones: int) -> None:
 
 def chord(*semitones: int) -> FloatArray:
     tones = np.stack([tone(1046.5 * 2 ** (step / 12), 2.0) for step in semitones])
-    return tones.mean(axis=0)
+    chord: FloatArray = tones.mean(axis=0)
+    return chord
 
 
 def test_fourier_magnitudes_name_the_scale() -> None:
@@ -201,7 +202,7 @@ def test_silence_leaves_harmony_and_timbre() -> None:
         np.testing.assert_allclose(
             group(within, name), group(alone, name), rtol=0.1, atol=0.1 * scale
         )
-    assert value(within, "loudness_p_25") == -descriptor.QUIET_DB
+    assert value(within, "loudness_p25") == -descriptor.QUIET_DB
 
 
 def impulse(seconds: float) -> FloatArray:
@@ -252,17 +253,17 @@ def test_no_sound_makes_a_nan(waveform: FloatArray) -> None:
     assert found.shape == (len(NAMES),)
     assert found.dtype == np.float32
     assert np.isfinite(found).all()
-    pulses = group(found, "rhythm")[-descriptor.N_TEMPI :]
+    pulses = group(found, "rhythm")[-rhythm.N_TEMPI :]
     assert np.abs(pulses).max() <= 1
 
 
 @pytest.mark.parametrize("tempo", [43, 60, 76, 95, 108, 133, 170, 190, 240, 300])
 def test_a_metronome_lands_in_its_band(tempo: float) -> None:
     """A beat's half and third are periods too, so slower bands may be as strong."""
-    pulses = descriptor.pulse(onset_strength_of(metronome(tempo)))
+    pulses = rhythm.pulse(onset_strength_of(metronome(tempo)))
     multiples = {band_of(tempo / k) for k in range(1, 9)}
     near = {band + step for band in multiples for step in (-1, 0, 1)}  # the width of an onset
-    others = [pulses[band] for band in range(descriptor.N_TEMPI) if band not in near]
+    others = [pulses[band] for band in range(rhythm.N_TEMPI) if band not in near]
     assert pulses[band_of(tempo)] > 0.8
     assert pulses[band_of(tempo)] == max(pulses[max(0, band_of(tempo) - 1) :])
     assert max(others, default=-1.0) < 0.5
@@ -270,7 +271,7 @@ def test_a_metronome_lands_in_its_band(tempo: float) -> None:
 
 def onset_strength_of(waveform: FloatArray) -> npt.NDArray[np.floating]:
     power = spectral.mel_power(waveform, spectral.mel_filters())[: spectral.N_MELS_MFCC]
-    return descriptor.onset_strength(spectral.power_to_db(power, ref=1.0)[:, 2:-2])
+    return rhythm.onset_strength(spectral.power_to_db(power, ref=1.0)[:, 2:-2])
 
 
 @pytest.mark.parametrize("tempo", [60, 120, 200])
@@ -284,9 +285,9 @@ def test_onsets_are_counted(tempo: float) -> None:
 def test_rhythm_depends_on_neither_start_nor_length(tempo: float) -> None:
     long, later = (described(metronome(tempo, 30.0, start=start)) for start in (0.1, 0.33))
     short = described(metronome(tempo, 4.0))
-    rhythm = slice(GROUPS["rhythm"].start + 8, GROUPS["rhythm"].stop)  # pulses, onsets a second
-    np.testing.assert_allclose(later[rhythm], long[rhythm], atol=0.1)
-    pulses = slice(GROUPS["rhythm"].stop - descriptor.N_TEMPI, GROUPS["rhythm"].stop)
+    tempi = slice(GROUPS["rhythm"].start + 8, GROUPS["rhythm"].stop)  # pulses, onsets a second
+    np.testing.assert_allclose(later[tempi], long[tempi], atol=0.1)
+    pulses = slice(GROUPS["rhythm"].stop - rhythm.N_TEMPI, GROUPS["rhythm"].stop)
     np.testing.assert_allclose(short[pulses], long[pulses], atol=0.25)
 
 
@@ -298,23 +299,23 @@ def test_a_later_start_changes_little() -> None:
 
 
 def test_tempi_slower_than_a_short_clip_can_show_are_zero() -> None:
-    pulses = descriptor.pulse(onset_strength_of(metronome(150, 0.8)))
-    lags = descriptor.tempo_lags()
+    pulses = rhythm.pulse(onset_strength_of(metronome(150, 0.8)))
+    lags = rhythm.tempo_lags()
     frames = len(onset_strength_of(metronome(150, 0.8)))
-    shown = np.array([min(lag) <= frames - descriptor.MIN_PRODUCTS for lag in lags])
-    assert 0 < shown.sum() < descriptor.N_TEMPI
+    shown = np.array([min(lag) <= frames - rhythm.MIN_PRODUCTS for lag in lags])
+    assert 0 < shown.sum() < rhythm.N_TEMPI
     assert (pulses[~shown] == 0).all()
     assert (pulses[shown] != 0).all()
-    two_seconds = descriptor.pulse(onset_strength_of(metronome(150, 2.0)))
+    two_seconds = rhythm.pulse(onset_strength_of(metronome(150, 2.0)))
     assert (two_seconds != 0).all()
 
 
 def test_tempo_bands_hold_every_lag_once() -> None:
-    lags = descriptor.tempo_lags()
+    lags = rhythm.tempo_lags()
     flat = [lag for band in lags for lag in band]
     assert all(lags)
     assert sorted(flat) == list(range(min(flat), max(flat) + 1))
-    for low, high, band in zip(descriptor.TEMPI, descriptor.TEMPI[1:], lags, strict=False):
+    for low, high, band in zip(rhythm.TEMPI, rhythm.TEMPI[1:], lags, strict=False):
         assert all(low <= 60 * stft.FRAME_RATE / lag < high for lag in band)
 
 
@@ -327,3 +328,26 @@ def test_brighter_noisier_and_steadier_sounds_are_told_apart() -> None:
     assert value(described(tone()), "flux_mean") < value(described(noise()), "flux_mean")
     assert value(described(tone()), "loudness_deviation") < 0.1
     assert value(described(tone()), "loudness_crest") == pytest.approx(3.01, abs=0.05)
+
+
+def test_a_fifth_is_described_exactly() -> None:
+    fifth = np.zeros((20, 12), dtype=np.float32)
+    fifth[:, [2, 9]] = 1
+    found = descriptor.chroma_statistics(fifth, np.ones(20, dtype=bool))
+    half = np.log(2) / np.log(12)
+    fourier = [abs(1 + np.exp(-2j * np.pi * 7 * k / 12)) / 2 for k in range(1, 7)]
+    expected = [1, 1, *[0] * 10, half, half, 0.5, 0, 0, 0, *fourier]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_flux_is_all_for_a_new_sound_and_none_for_a_fade() -> None:
+    bands = np.arange(128)[:, None]
+    alternating = np.where((bands < 64) == (np.arange(10) % 2), 0.0, -200.0)
+    np.testing.assert_allclose(rhythm.flux(alternating), 1, atol=1e-6)
+    fade = -0.1 * bands - 3.0 * np.arange(10)
+    np.testing.assert_allclose(rhythm.flux(fade), 0, atol=1e-6)
+
+
+def test_noise_has_no_pulse() -> None:
+    pulses = rhythm.pulse(onset_strength_of(noise(30.0)))
+    assert np.abs(pulses).max() < 0.15
