@@ -214,11 +214,13 @@ class AuditConfig:
 
 @dataclass(frozen=True)
 class TableConfig:
-    """A level's table; `names` are the Medium table's for each method."""
+    """A level's table; `names` are the Medium table's for each method, `against` is the run of the
+    row that the others were asked to be compared with."""
 
     level: str
     collection: str
     names: tuple[tuple[str, str], ...]
+    against: str | None = None
 
 
 @dataclass(frozen=True)

@@ -164,6 +164,14 @@ class Options:
     level: str = option(
         "easy", Choice(LEVELS), "level", "The level whose table or figures are made.", declared=True
     )
+    against: str = option(
+        "",
+        Text(),
+        "against",
+        "A row to compare every ranked row with, decided before the scores were seen: a method's "
+        "key, such as pca, or its name in the table; '' for none.",
+        declared=True,
+    )
     algorithm: str = option(
         "k-means", Choice(clustering.ALGORITHMS), "cluster", "The clusterer.", declared=True
     )

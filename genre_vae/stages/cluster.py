@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from genre_vae.config import ClusterConfig, Given
 from genre_vae.evaluation.table import Description
-from genre_vae.files import write_json
-from genre_vae.records import Assignment, Embedding
+from genre_vae.files import write_array, write_json
+from genre_vae.records import Assignment, Embedding, IntArray
 from genre_vae.tracking.run import Run
 from genre_vae.tracking.stage import Artifact, Recorder, stage
 
@@ -22,17 +23,32 @@ class Clustering:
     """Clusters over seeds, and the scores of each: ``seed`` and the metrics of
     `genre_vae.evaluation.metrics.score`.
 
-    `stem` is the name, without suffix, of the file that holds the clusters.
+    Parameters
+    ----------
+    stem
+        The name, without suffix, of the file that holds the clusters.
+    about
+        What was clustered.
+    assignment
+        The clusters.
+    halves : (h, draws, n)
+        The clusters that halves of the tracks (`genre_vae.evaluation.intervals.halves_of`) make,
+        `LEFT_OUT` for the other tracks. No halves (0, draws, n) where they have too few tracks.
+    scores
+        A row for each seed.
     """
 
     stem: str
     about: Description
     assignment: Assignment
+    halves: IntArray
     scores: pd.DataFrame
 
     def save(self, folder: Path) -> None:
-        """Write ``<stem>.npy`` (n, seeds), ``members.csv`` and ``clustering.json``."""
+        """Write ``<stem>.npy`` (n, seeds), ``halves.npy`` (h, draws, n), ``members.csv`` and
+        ``clustering.json``."""
         self.assignment.save(folder, self.stem)
+        write_array(folder / "halves.npy", self.halves)
         self.scores.to_csv(folder / "members.csv", index=False)
         write_json(folder / "clustering.json", {"stem": self.stem, "about": self.about.tags()})
 
@@ -42,14 +58,17 @@ class Clustering:
         about = json.loads((folder / "clustering.json").read_text("utf-8"))
         scores = pd.read_csv(folder / "members.csv")
         stem = about["stem"]
-        return cls(stem, Description.of(about["about"]), Assignment.load(folder, stem), scores)
+        halves = np.load(folder / "halves.npy", allow_pickle=False)
+        assignment = Assignment.load(folder, stem)
+        return cls(stem, Description.of(about["about"]), assignment, halves, scores)
 
 
 @stage("cluster")
 def assign(record: Recorder, embedding: Embedding, *, config: ClusterConfig) -> Clustering:
-    """Clusters of an embedding, once per seed, scored."""
+    """Clusters of an embedding, once per seed, scored, and the clusters of halves of its tracks,
+    which tell how far the scores could have come out otherwise."""
     from genre_vae import clustering
-    from genre_vae.evaluation import metrics
+    from genre_vae.evaluation import intervals, metrics
     from genre_vae.scaling import in_geometry
 
     first = embedding.first
@@ -58,21 +77,21 @@ def assign(record: Recorder, embedding: Embedding, *, config: ClusterConfig) -> 
     for number, seed in enumerate(config.numbers):
         member = embedding.member(number)
         z = in_geometry(member)
-        found = clustering.cluster(
-            z, algorithm=config.algorithm, n_clusters=n_clusters, seed=seed, eps=config.eps
-        )
-        clusters.append(found)
-        scores.append({"seed": seed, **metrics.score(z, found, member.labels)})
+        clusters.append(_clusters(z, seed, n_clusters, config))
+        scores.append({"seed": seed, **metrics.score(z, clusters[-1], member.labels)})
+    halves, of_halves = _in_halves(embedding, n_clusters, config)
 
     about = _description(embedding, config)
     table = pd.DataFrame(scores)
+    random = bool(embedding.seeds) or config.algorithm not in clustering.DETERMINISTIC
     record.metrics({"n_samples": len(first), "n_features": first.values.shape[1]})
     for name in table.columns.drop("seed"):
-        limits = metrics.RANGES.get(name, (-np.inf, np.inf))
-        mean, low, high = metrics.interval(table[name], limits=limits)
-        record.metrics({name: mean})
+        record.metrics({name: float(table[name].to_numpy().mean())})
         if name in metrics.RANGES:
-            record.metrics({f"{name}_low": low, f"{name}_high": high})
+            found = intervals.interval(
+                table[name], of_halves[name], random=random, limits=metrics.RANGES[name]
+            )
+            record.metrics({f"{name}_{end}": value for end, value in found._asdict().items()})
     record.tags(about.tags())
     shown = ("ami", "nmi") if first.has_labels else ("silhouette",)
     counted = table["n_clusters"].mean()
@@ -85,8 +104,49 @@ def assign(record: Recorder, embedding: Embedding, *, config: ClusterConfig) -> 
         "multimodal_clusters" if fused else "clusters",
         about,
         Assignment(about.method, first.ids, np.stack(clusters), first.labels, first.label_use),
+        halves,
         table,
     )
+
+
+def _clusters(
+    values: npt.NDArray[np.floating], seed: int, n_clusters: int, config: ClusterConfig
+) -> IntArray:
+    from genre_vae import clustering
+
+    return clustering.cluster(
+        values, algorithm=config.algorithm, n_clusters=n_clusters, seed=seed, eps=config.eps
+    )
+
+
+def _in_halves(
+    embedding: Embedding, n_clusters: int, config: ClusterConfig
+) -> tuple[IntArray, dict[str, npt.NDArray[np.float64]]]:
+    """The clusters (h, draws, n) of halves of the tracks, and every measure of them (h, draws).
+
+    Each is clustered with the same seeds as all tracks. There are none where half the tracks are
+    too few for the clusters.
+    """
+    from genre_vae.evaluation import intervals, metrics
+    from genre_vae.scaling import in_geometry
+
+    ids = embedding.first.ids
+    halves = intervals.halves_of(ids)
+    if len(ids) // 2 <= n_clusters:
+        halves = halves[:0]
+    draws = min(intervals.DRAWS, config.seeds)
+    clusters = np.full((len(halves), draws, len(ids)), intervals.LEFT_OUT)
+    scores = {name: np.empty((len(halves), draws)) for name in metrics.RANGES}
+    for number, seed in enumerate(config.numbers[:draws]):
+        member = embedding.member(number)
+        z = in_geometry(member)
+        for place, half in enumerate(halves):
+            found = _clusters(z[half], seed, n_clusters, config)
+            clusters[place, number, half] = found
+            for name, value in metrics.measures(z[half], found, member.labels[half]).items():
+                scores[name][place, number] = value
+    scores["calinski_harabasz"] *= 2  # it grows with the number of tracks
+    return clusters, scores
 
 
 def _description(embedding: Embedding, config: ClusterConfig) -> Description:
