@@ -23,10 +23,13 @@ def main(run: Run, given: Given) -> None:
     What is not there yet, features and the trained model, is made first.
     """
     from genre_vae.stages.cluster import cluster
+    from genre_vae.stages.count import count
     from genre_vae.stages.inputs import inputs
     from genre_vae.stages.train import train
 
-    embedding = train(run, given, inputs(run, given), *given.single())
+    seen = inputs(run, given)
+    given = count(run, given, seen)
+    embedding = train(run, given, seen, *given.single())
     cluster(run, given, embedding, given.algorithm)
 
 

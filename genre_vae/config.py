@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from genre_vae.clustering import DETERMINISTIC
+from genre_vae.clustering import DETERMINISTIC, FIND_THEIR_NUMBER
 from genre_vae.methods import BY_KEY, Method, row_of
 from genre_vae.models.config import CONVOLUTIONAL, TrainConfig
 from genre_vae.options import Options
@@ -23,10 +23,28 @@ WITHOUT_KL = ("autoencoder", "contrastive")  # models whose objective has no KL 
 
 
 @dataclass(frozen=True)
+class Counted:
+    """A number of clusters that was chosen from a collection's values; `by` is ``chosen``, or ``no
+    clear number`` where it is a candidate only, and `why` says it in a sentence."""
+
+    n_clusters: int
+    by: str
+    why: str
+
+
+@dataclass(frozen=True)
 class Given(Options):
     """What a person has set; the options that an entry point does not take have their defaults."""
 
     typed_in: Path = Path()  # where relative paths begin: no option, the command line fills it in
+    counted: Counted | None = None  # no option either: what `genre_vae.stages.count` has chosen
+
+    @property
+    def number(self) -> int | None:
+        """The number of clusters, given or chosen; None takes one for each genre."""
+        if self.counted is not None:
+            return self.counted.n_clusters
+        return self.n_clusters if isinstance(self.n_clusters, int) else None
 
     def path(self, text: str) -> Path:
         """A path as the person meant it: from the folder in which the command was typed."""
@@ -92,9 +110,15 @@ class Given(Options):
         result are no repetition.
         """
         count = len(seeds) or (1 if algorithm in DETERMINISTIC else self.seeds)
+        finds = algorithm in FIND_THEIR_NUMBER
+        by, why = "genres" if self.number is None else "given", ""
+        if self.counted is not None:
+            by, why = self.counted.by, self.counted.why
         return ClusterConfig(
             algorithm=algorithm,
-            n_clusters=self.n_clusters,
+            n_clusters=self.number,
+            n_clusters_by="clusterer" if finds else by,
+            n_clusters_why="" if finds else why,
             eps=self.eps if algorithm == "DBSCAN" else None,
             seed=seeds[0] if seeds else self.seed,
             seeds=count,
@@ -160,10 +184,16 @@ class FuseConfig:
 
 @dataclass(frozen=True)
 class ClusterConfig:
-    """A clustering, once per seed; `variant` sets the row of a sweep apart from the method's."""
+    """A clustering, once per seed; `variant` sets the row of a sweep apart from the method's.
+
+    `n_clusters_by` is what the number of clusters was taken from: ``given``, the ``genres``, the
+    ``clusterer`` itself, or `Counted.by` with its reason in `n_clusters_why`.
+    """
 
     algorithm: str
     n_clusters: int | None
+    n_clusters_by: str
+    n_clusters_why: str
     eps: float | None
     seed: int
     seeds: int
@@ -173,6 +203,14 @@ class ClusterConfig:
     def numbers(self) -> tuple[int, ...]:
         """The seeds."""
         return tuple(range(self.seed, self.seed + self.seeds))
+
+
+@dataclass(frozen=True)
+class CountConfig:
+    """The name of the input in which clusters are counted, and the seed of its random halves."""
+
+    reads: str
+    seed: int
 
 
 @dataclass(frozen=True)

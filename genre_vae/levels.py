@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from genre_vae import methods
-from genre_vae.clustering import ALGORITHMS, resolve_n_clusters
+from genre_vae.clustering import ALGORITHMS
 from genre_vae.collection.catalog import Catalog
 from genre_vae.config import Given
 from genre_vae.evaluation.table import RANKED_BY, Row, newest
@@ -16,6 +16,7 @@ from genre_vae.records import Embedding, InputError, LabelUse
 from genre_vae.stages.audit import Audits, audit
 from genre_vae.stages.cluster import Clustering, cluster
 from genre_vae.stages.compare import Table, clusterings_of, compare, evaluate, rows_of
+from genre_vae.stages.count import count
 from genre_vae.stages.draw import Figures, draw, draw_hard
 from genre_vae.stages.fuse import fuse
 from genre_vae.stages.inputs import Inputs, inputs
@@ -115,9 +116,13 @@ class Outcome:
 
 @dataclass
 class Made:
-    """The embeddings of a level by the key of their method, and what they were made of."""
+    """The embeddings of a level by the key of their method, and what they were made of.
+
+    `given` has the number of clusters, where that was left to the data.
+    """
 
     inputs: Inputs
+    given: Given
     words: Artifact[Words] | None = None
     audited: Artifact[Audits] | None = None
     embeddings: dict[str, Artifact[Embedding]] = field(default_factory=dict)
@@ -140,8 +145,9 @@ def embed(run: Run, given: Given, level: Level, among: Iterable[Method] = ()) ->
         If no method is left.
     """
     chosen = level.chosen(given)
-    made = Made(inputs(run, given))
-    check_count(given, made.inputs)
+    seen = inputs(run, given)
+    given = count(run, given, seen)
+    made = Made(seen, given)
     if level.lyrics:  # before anything is trained: what is wrong with a file shows at once
         made.words = lyrics(run, given, made.inputs.audio)
         made.audited = audit(run, given, made.inputs, made.words)
@@ -192,17 +198,6 @@ def _embed(
     return found
 
 
-def check_count(given: Given, seen: Inputs) -> None:
-    """Refuse at the door what cannot be clustered, not after everything was trained."""
-    features = seen.features
-    if given.n_clusters is not None or features.has_labels:
-        count = resolve_n_clusters(given.n_clusters, features, seed=given.seed)
-        if count >= len(features):
-            raise InputError(
-                f"n_clusters={count} with {len(features)} tracks: at most {len(features) - 1}"
-            )
-
-
 def cluster_all(
     run: Run, given: Given, embeddings: Mapping[str, Artifact[Embedding]], clusterers: Sequence[str]
 ) -> Clusterings:
@@ -243,7 +238,7 @@ def easy_or_medium(run: Run, given: Given, level: Level, among: Iterable[Method]
     """Every stage of the Easy or the Medium level, in order."""
     made = embed(run, given, level, among)
     kept = {key: made.embeddings[key] for key in _asked(level, given, made)}
-    clusterings = cluster_all(run, given, kept, level.clusterers)
+    clusterings = cluster_all(run, made.given, kept, level.clusterers)
     figures = maps(run, given, level, made, clusterings)
     return Outcome(table_of(run, given, level, made, list(clusterings.values())), figures)
 
@@ -267,9 +262,9 @@ def hard(
     assert made.audited is not None, "Hard audits"
     keys = _asked(level, given, made)
     kept = {key: made.embeddings[key] for key in keys}
-    clusterings = cluster_all(run, given, kept, level.clusterers)
+    clusterings = cluster_all(run, made.given, kept, level.clusterers)
     fused = {key: one for key, one in kept.items() if methods.BY_KEY[key].fusion}
-    more = cluster_all(run, given, fused, FUSED_CLUSTERERS[1:])
+    more = cluster_all(run, made.given, fused, FUSED_CLUSTERERS[1:])
     found = [*clusterings.values(), *more.values()]
     dataset = made.inputs.audio.dataset
     by_id = {row.run_id: row for row in rows_of(run, dataset, found)}
@@ -331,7 +326,7 @@ def multimodal(run: Run, given: Given) -> Artifact[Table]:
     """Audio and lyrics fused in every way, clustered and scored."""
     level = Level("multimodal", FUSIONS)
     made = embed(run, given, level)
-    found = list(cluster_all(run, given, made.embeddings, FUSED_CLUSTERERS).values())
+    found = list(cluster_all(run, made.given, made.embeddings, FUSED_CLUSTERERS).values())
     rows = rows_of(run, made.inputs.audio.dataset, found)
     return evaluate(run, made.inputs.audio, rows, found)
 
@@ -366,7 +361,7 @@ def draw_level(run: Run, given: Given, level: Level) -> None:
         raise InputError(f"{level.name} draws {', '.join(level.figures)}, none of those methods")
     made = embed(run, given, level)
     kept = {key: made.embeddings[key] for key in _asked(level, given, made)}
-    drawn = maps(run, given, level, made, cluster_all(run, given, kept, ["k-means"]))
+    drawn = maps(run, given, level, made, cluster_all(run, made.given, kept, ["k-means"]))
     if drawn:  # all of them, not the last one's alone
         run.summary(drawn[-1], drawn)
 
@@ -379,6 +374,7 @@ def draw_run(run: Run, given: Given, run_id: str) -> None:
         (embedding,) = run.inputs(found)
         draw_hard(run, given, seen, embedding, found)
     elif found.stage.name in ("train", "fuse"):
+        given = count(run, given, seen)
         draw_hard(run, given, seen, found, cluster(run, given, found, "k-means"))
     else:
         what = "runs of train, fuse and cluster can be drawn"

@@ -3,9 +3,10 @@ from __future__ import annotations
 import pytest
 
 from genre_vae import methods
-from genre_vae.config import Given
+from genre_vae.config import Counted, Given
 from genre_vae.levels import EASY, HARD, LEVELS, MEDIUM
 from genre_vae.methods import BY_KEY, Method
+from genre_vae.options import CHOOSE
 
 
 def test_auto_is_each_methods_own_default() -> None:
@@ -78,6 +79,7 @@ def test_a_single_model_has_the_row_that_its_options_amount_to(given: Given, key
         ("spectral", (), 5),
         ("agglomerative", (), 1),
         ("DBSCAN", (), 1),
+        ("HDBSCAN", (), 1),
         ("agglomerative", (3, 4, 5), 3),
         ("k-means", (3, 4, 5), 3),
         ("k-means", (3,), 1),
@@ -89,6 +91,19 @@ def test_only_what_is_random_is_repeated(
     config = Given(seeds=5, seed=2).cluster(algorithm, seeds=seeds)
     assert config.seeds == len(config.numbers) == count
     assert config.seed == (3 if seeds else 2)
+
+
+def test_a_row_says_what_its_number_of_clusters_was_taken_from() -> None:
+    counted = Counted(4, "no clear number", "No clear number of clusters")
+    for given, algorithm, expected in (
+        (Given(), "k-means", (None, "genres", "")),
+        (Given(n_clusters=7), "k-means", (7, "given", "")),
+        (Given(n_clusters=7), "HDBSCAN", (7, "clusterer", "")),
+        (Given(n_clusters=CHOOSE, counted=counted), "k-means", (4, counted.by, counted.why)),
+        (Given(n_clusters=CHOOSE, counted=counted), "DBSCAN", (4, "clusterer", "")),
+    ):
+        config = given.cluster(algorithm)
+        assert (config.n_clusters, config.n_clusters_by, config.n_clusters_why) == expected
 
 
 def test_methods_are_chosen_by_key_in_the_order_of_the_table() -> None:

@@ -52,7 +52,7 @@ def assign(record: Recorder, embedding: Embedding, *, config: ClusterConfig) -> 
     from genre_vae.evaluation import metrics
 
     first = embedding.first
-    n_clusters = clustering.resolve_n_clusters(config.n_clusters, first, seed=config.seed)
+    n_clusters = clustering.resolve_n_clusters(config.n_clusters, first)
     clusters, scores = [], []
     for number, seed in enumerate(config.numbers):
         z = embedding.member(number)
@@ -75,7 +75,8 @@ def assign(record: Recorder, embedding: Embedding, *, config: ClusterConfig) -> 
     shown = ("ami", "nmi") if first.has_labels else ("silhouette",)
     counted = table["n_clusters"].mean()
     record.note = (
-        f"{counted:g} cluster{'s' * int(counted != 1)}, {table['noise'].mean():.0%} noise, "
+        f"{counted:g} cluster{'s' * int(counted != 1)} ({config.n_clusters_by}), "
+        f"{table['noise'].mean():.0%} noise, "
         + ", ".join(f"{name} {table[name].mean():.3f}" for name in shown)
     )
     fused = embedding.stem.startswith("multimodal")
@@ -98,6 +99,8 @@ def _description(embedding: Embedding, config: ClusterConfig) -> Description:
         origin="pretrained" if first.pretrained else "scratch",
         provenance=embedding.provenance,
         label_use=first.label_use,
+        n_clusters_by=config.n_clusters_by,
+        n_clusters_why=config.n_clusters_why,
     )
 
 

@@ -10,6 +10,7 @@ from genre_vae.methods import Method
 from genre_vae.records import Embedding, FeatureSet, LabelUse
 from genre_vae.stages.audit import Audits
 from genre_vae.stages.collect import Collection
+from genre_vae.stages.count import count
 from genre_vae.stages.inputs import Inputs, InputVectors, row_config
 from genre_vae.stages.lyrics import Words
 from genre_vae.tracking.run import Run
@@ -56,7 +57,6 @@ def join_lyrics(
 def _fused(audio: FeatureSet, text: FeatureSet, config: FuseConfig, seed: int) -> FeatureSet:
     from genre_vae import clustering
     from genre_vae.features import fusion
-    from genre_vae.scaling import Scaler
 
     sets, weights = [audio, text], [1.0, config.lyrics_weight]
     if config.with_genre:
@@ -66,8 +66,7 @@ def _fused(audio: FeatureSet, text: FeatureSet, config: FuseConfig, seed: int) -
     if config.fusion == "weighted":
         return fusion.weighted(sets, weights)
     both, _ = fusion.join(sets)
-    scaled = both.derive(both.name, Scaler.standardise(both.values))
-    found = clustering.resolve_n_clusters(config.n_clusters, scaled, seed=config.seed)
+    found = clustering.resolve_n_clusters(config.n_clusters, both)
     return fusion.late(sets, weights, n_clusters=found, seed=seed)
 
 
@@ -89,15 +88,17 @@ def fuse(
     method: Method,
 ) -> Artifact[Embedding]:
     """The fusion that a method makes of lyrics and an embedding, or the input where None."""
+    late = method.fusion == "late"
+    if late:
+        given = count(run, given, inputs)
     audio = inputs.vectors if embedding is None else embedding
     reads = inputs.vectors.value.reads if embedding is None else embedding.value.reads
-    late = method.fusion == "late"
     config = FuseConfig(
         row=row_config(method, reads),
         fusion=method.fusion,
         lyrics_weight=1.0 if method.fusion == "concatenate" else given.lyrics_weight,
         with_genre=method.with_genre,
-        n_clusters=given.n_clusters if late else None,
+        n_clusters=given.number if late else None,
         seed=given.seed if late else 0,
         seeds=given.seeds if late else 0,
     )

@@ -14,6 +14,7 @@ from genre_vae.methods import BY_KEY
 from genre_vae.records import Embedding
 from genre_vae.stages.cluster import Clustering, cluster
 from genre_vae.stages.compare import Rows, rows_of
+from genre_vae.stages.count import count
 from genre_vae.stages.inputs import inputs
 from genre_vae.stages.train import train
 from genre_vae.tracking.run import Run
@@ -67,6 +68,7 @@ def tabulate(
 def sweep(run: Run, given: Given) -> Artifact[Sweep]:
     """Train, cluster and score the BetaVAE once for every beta."""
     seen = inputs(run, given)
+    given = count(run, given, seen)
     dataset = seen.audio.dataset
     betavae = BY_KEY["betavae"]
     betas = tuple(sorted(set(given.betas)))

@@ -12,6 +12,7 @@ from genre_vae.methods import Method
 from genre_vae.models.config import TrainConfig
 from genre_vae.records import Embedding, FeatureSet, member_folder
 from genre_vae.stages.collect import Collection
+from genre_vae.stages.count import count
 from genre_vae.stages.inputs import Inputs, InputVectors, row_config
 from genre_vae.tracking.run import Run
 from genre_vae.tracking.stage import Artifact, Recorder, stage
@@ -128,13 +129,11 @@ def _recorded(
 def _with_clusters(features: FeatureSet, config: TrainingConfig) -> TrainConfig:
     """The training, with the number of clusters that a CVAE is conditioned on."""
     from genre_vae import clustering
-    from genre_vae.scaling import Scaler
 
     train = config.train
     if train.model != "cvae" or train.condition_on != "clusters":
         return train
-    scaled = features.derive(features.name, Scaler.standardise(features.values))
-    found = clustering.resolve_n_clusters(config.n_clusters, scaled, seed=train.seed)
+    found = clustering.resolve_n_clusters(config.n_clusters, features)
     return replace(train, n_clusters=found)
 
 
@@ -165,7 +164,9 @@ def train(
         return run.do(baseline, source, config=BaselineConfig(row, chosen), title=title)
     weighted = f", beta {config.beta:g}" if config.model == "betavae" else ""
     plural = "s" * (given.seeds > 1)
-    clusters = given.n_clusters if method.key == "cvae_clusters" else None
+    clusters = None
+    if method.key == "cvae_clusters":
+        clusters = count(run, given, inputs).number
     return run.do(
         fit,
         source,
