@@ -45,8 +45,8 @@ SPLITS = 100  # random halves
 TESTED = 20  # of these, the first, that are compared with data without clusters
 DRAWS = 39  # data sets without clusters; the tracks must beat them all, as 1 in 40 do by chance
 RESOLVED = 0.01  # 1 - stability below which halves count as agreeing
-MIDDLE = 0.7  # share of the splits whose own numbers are to lie close together
-CLOSE = 2  # highest over lowest of these
+QUARTILES = (0.25, 0.75)  # between them half of the splits have their numbers
+CLOSE = 2  # the higher of the two numbers there over the lower, at most
 MOST_ROWS = 1000  # tracks that are looked at; of more, so many are drawn at random
 MIN_ROWS = 4  # tracks: two halves of two
 
@@ -64,8 +64,7 @@ class Choice:
     most_stable
         The number with the highest stability, as a share of the way from `null` to 1.
     between
-        The lowest and the highest of `most_stable` and the splits' own numbers, of which it leaves
-        out the tails: it holds `MIDDLE` of them.
+        The quartiles of the splits' own numbers, or `most_stable` where it lies outside.
     tried : (k,)
         The numbers that were tried.
     stability, low, high : (k,)
@@ -108,7 +107,7 @@ class Choice:
             f"{self.null[at]:.2f}"
         )
         numbers = " to ".join(str(number) for number in dict.fromkeys(self.between))
-        between = f"{numbers} in {MIDDLE:.0%} of the splits"
+        between = f"{numbers} in half of the splits"
         if self.clear:
             return (
                 f"{self.n_clusters} clusters ({between}), as random halves of the tracks agree "
@@ -219,10 +218,9 @@ def _judged(found: Floats, without: Floats, silhouettes: Floats) -> Choice:
     p = (deviation.max(axis=1)[:, None] >= deviation[0]).mean(axis=0)
     beyond = (found - null) / (1 - null)  # 0 as without clusters, 1 where the halves agree
     own = 2 + _last_highest(beyond)  # of each split
-    tails = (1 - MIDDLE) / 2, (1 + MIDDLE) / 2
-    lowest, highest = np.quantile(own, tails, method="inverted_cdf").tolist()
+    lower, upper = np.quantile(own, QUARTILES, method="inverted_cdf").tolist()
     most_stable = 2 + int(_last_highest(beyond.mean(axis=0)))
-    between = min(lowest, most_stable), max(highest, most_stable)
+    between = min(lower, most_stable), max(upper, most_stable)
     clear = bool(p.min() <= 1 / len(pool)) and between[1] <= CLOSE * between[0]
     tried = np.arange(2, len(mean) + 2)
     half = _half_interval(found)

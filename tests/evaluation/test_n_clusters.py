@@ -28,7 +28,7 @@ def test_the_number_of_distant_groups_is_clear(groups: int) -> None:
     assert found.n_clusters == found.most_stable == groups
     assert found.between == (groups, groups)
     assert found.p.min() == 1 / (DRAWS + 1)
-    assert found.why.startswith(f"{groups} clusters ({groups} in 70% of the splits)")
+    assert found.why.startswith(f"{groups} clusters ({groups} in half of the splits)")
     assert found.best_in[groups - 2] > 0.7
 
 
@@ -73,7 +73,7 @@ def test_what_is_not_noise_can_still_have_no_clear_number(
     assert not found.clear
     low, high = found.between
     assert high > 2 * low
-    assert f"agree best on {low} to {high} in 70% of the splits" in found.why
+    assert f"agree best on {low} to {high} in half of the splits" in found.why
 
 
 def test_no_more_clusters_are_tried_than_can_be_seen_in_halves() -> None:
