@@ -8,13 +8,14 @@ from typing import Any
 
 from genre_vae import methods
 from genre_vae.clustering import ALGORITHMS
-from genre_vae.config import Given
+from genre_vae.config import Counted, Given
 from genre_vae.evaluation.table import RANKED_BY, Row, newest
 from genre_vae.methods import Method
 from genre_vae.records import Embedding, InputError, LabelUse
 from genre_vae.stages.cluster import Clustering, cluster
 from genre_vae.stages.collect import catalog_of, collect
 from genre_vae.stages.compare import Table, clusterings_of, compare, evaluate, rows_of
+from genre_vae.stages.count import count
 from genre_vae.stages.draw import Figures, draw, draw_hard
 from genre_vae.stages.embed import Key, Made, embed
 from genre_vae.stages.inputs import inputs
@@ -117,11 +118,15 @@ class Outcome:
 
 
 def cluster_all(
-    run: Run, given: Given, embeddings: Mapping[Key, Artifact[Embedding]], clusterers: Sequence[str]
+    run: Run,
+    given: Given,
+    counted: Counted,
+    embeddings: Mapping[Key, Artifact[Embedding]],
+    clusterers: Sequence[str],
 ) -> Clusterings:
     """Every embedding with every clusterer."""
     return {
-        (key, algorithm): cluster(run, given, embedding, algorithm)
+        (key, algorithm): cluster(run, given, embedding, algorithm, counted)
         for key, embedding in embeddings.items()
         for algorithm in clusterers
     }
@@ -169,7 +174,7 @@ def easy_or_medium(run: Run, given: Given, level: Level, among: Iterable[Method]
     """Every stage of the Easy or the Medium level, in order."""
     made = embed_all(run, given, level, among)
     kept = {key: made.embeddings[key] for key in _asked(level, given, made)}
-    clusterings = cluster_all(run, given, kept, level.clusterers)
+    clusterings = cluster_all(run, given, made.counted, kept, level.clusterers)
     figures = maps(run, given, level, made, clusterings)
     return Outcome(table_of(run, given, level, made, list(clusterings.values())), figures)
 
@@ -194,9 +199,9 @@ def hard(
     assert made.audited is not None, "Hard audits"
     keys = _asked(level, given, made)
     kept = {key: made.embeddings[key] for key in keys}
-    clusterings = cluster_all(run, given, kept, level.clusterers)
+    clusterings = cluster_all(run, given, made.counted, kept, level.clusterers)
     fused = {key: one for key, one in kept.items() if methods.BY_KEY[key.method].fusion}
-    more = cluster_all(run, given, fused, FUSED_CLUSTERERS[1:])
+    more = cluster_all(run, given, made.counted, fused, FUSED_CLUSTERERS[1:])
     found = [*clusterings.values(), *more.values()]
     dataset = made.inputs.audio.dataset
     by_id = {row.run_id: row for row in rows_of(run, dataset, found)}
@@ -258,7 +263,7 @@ def multimodal(run: Run, given: Given) -> Artifact[Table]:
     """Audio and lyrics fused in every way, clustered and scored."""
     level = Level("multimodal", FUSIONS)
     made = embed_all(run, given, level)
-    found = list(cluster_all(run, given, made.embeddings, FUSED_CLUSTERERS).values())
+    found = list(cluster_all(run, given, made.counted, made.embeddings, FUSED_CLUSTERERS).values())
     rows = rows_of(run, made.inputs.audio.dataset, found)
     return evaluate(run, made.inputs.audio, rows, found)
 
@@ -294,7 +299,7 @@ def draw_level(run: Run, given: Given, level: Level) -> None:
         raise InputError(f"{level.name} draws {', '.join(level.figures)}, none of those methods")
     made = embed_all(run, given, level)
     kept = {key: made.embeddings[key] for key in _asked(level, given, made)}
-    drawn = maps(run, given, level, made, cluster_all(run, given, kept, ["k-means"]))
+    drawn = maps(run, given, level, made, cluster_all(run, given, made.counted, kept, ["k-means"]))
     if drawn:  # all of them, not the last one's alone
         run.summary(drawn[-1], drawn)
 
@@ -307,7 +312,8 @@ def draw_run(run: Run, given: Given, run_id: str) -> None:
         (embedding,) = run.inputs(found)
         draw_hard(run, given, seen, embedding, found)
     elif found.stage.name in ("train", "fuse"):
-        draw_hard(run, given, seen, found, cluster(run, given, found, "k-means"))
+        counted = count(run, given, seen)
+        draw_hard(run, given, seen, found, cluster(run, given, found, "k-means", counted))
     else:
         what = "runs of train, fuse and cluster can be drawn"
         raise InputError(f"run {run_id!r} is one of {found.stage.name}: {what}")

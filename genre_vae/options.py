@@ -24,10 +24,11 @@ class Text:
 
 @dataclass(frozen=True)
 class Whole:
-    """A whole number from `low` to `high`."""
+    """A whole number from `low` to `high`, or one of some `words` in its place."""
 
     low: int
     high: int = 1_000_000
+    words: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,7 @@ def option(default: Any, kind: Kind, group: str, help: str, *, declared: bool = 
 
 
 AUTO = "auto"
+CHOOSE = "choose"  # a number that is found in the data, whatever else is known
 LEVELS = ("easy", "medium", "hard")
 _ABOVE_ZERO = Number(0, above=True)
 _FROM_ZERO = Number(0)
@@ -175,11 +177,12 @@ class Options:
     algorithm: str = option(
         "k-means", Choice(clustering.ALGORITHMS), "cluster", "The clusterer.", declared=True
     )
-    n_clusters: int | None = option(
+    n_clusters: int | str | None = option(
         None,
-        Whole(2),
+        Whole(2, words=(CHOOSE,)),
         "cluster",
-        "Number of clusters; 'auto': as many as there are genres.",
+        "Number of clusters; 'choose': the one whose clusters are found again in the other half of "
+        "the tracks; 'auto': as many as there are genres, and without genres 'choose'.",
         declared=True,
     )
     eps: float | None = option(

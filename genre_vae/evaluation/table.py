@@ -30,7 +30,8 @@ ENDS = ("low", "high", "seeds", "tracks")  # fields of `genre_vae.evaluation.int
 COLUMNS = (
     *METRICS,
     *(f"{metric}_{end}" for metric in METRICS for end in ENDS),
-    *("method", *CHANCE, "noise", "n_samples", "n_clusters", "seeds"),
+    *("method", *CHANCE, "noise", "n_samples", "n_clusters", "n_clusters_by", "n_clusters_why"),
+    "seeds",
     *("input", "origin", "provenance", "label_use", "rank", "rank_in_origin", "run_id"),
 )
 RANKED_BY = ("ami", "silhouette")  # the first that is defined in any row: genres may be unknown
@@ -59,6 +60,11 @@ class Description:
         Where a pretrained input comes from, in a sentence.
     label_use
         How far labels reached into the values.
+    n_clusters_by
+        What the number of clusters was taken from: ``"given"``, ``"genres"``, ``"chosen"`` from the
+        values, ``"no clear number"`` where they have none, or the ``"clusterer"`` found it itself.
+    n_clusters_why
+        Why that number was chosen, in a sentence; "" for what was not.
     """
 
     method: str
@@ -69,6 +75,8 @@ class Description:
     origin: str
     provenance: str
     label_use: LabelUse
+    n_clusters_by: str = ""
+    n_clusters_why: str = ""
 
     def tags(self) -> dict[str, str]:
         """The fields as text, by their names."""
@@ -92,6 +100,8 @@ class Description:
             origin=tags.get("origin", ""),
             provenance=tags.get("provenance", ""),
             label_use=LabelUse[tags.get("label_use", str(LabelUse.FEATURE)).upper()],
+            n_clusters_by=tags.get("n_clusters_by", ""),
+            n_clusters_why=tags.get("n_clusters_why", ""),
         )
 
 

@@ -66,6 +66,7 @@ def markdown(frame: pd.DataFrame) -> str:
             "Fewer than two genres are known, so rows are in the order of silhouette. It compares "
             "clusterings of one representation: across rows it is a weak guide."
         )
+    notes += [f"{why}." for why in frame["n_clusters_why"].dropna().unique() if why]
     repeated = frame["seeds"][frame["seeds"] > 1]
     if deterministic.any():
         notes.append("Rows with 1 seed are deterministic: their ± is over tracks alone.")

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from genre_vae.config import ClusterConfig, Given
+from genre_vae.config import ClusterConfig, Counted, Given
 from genre_vae.evaluation.table import Description
 from genre_vae.files import write_array, write_json
 from genre_vae.records import Assignment, Embedding, IntArray
@@ -72,7 +72,7 @@ def assign(record: Recorder, embedding: Embedding, *, config: ClusterConfig) -> 
     from genre_vae.scaling import in_geometry
 
     first = embedding.first
-    n_clusters = clustering.resolve_n_clusters(config.n_clusters, first, seed=config.seed)
+    n_clusters = clustering.resolve_n_clusters(config.n_clusters, first)
     clusters, scores = [], []
     for number, seed in enumerate(config.numbers):
         member = embedding.member(number)
@@ -96,7 +96,8 @@ def assign(record: Recorder, embedding: Embedding, *, config: ClusterConfig) -> 
     shown = ("ami", "nmi") if first.has_labels else ("silhouette",)
     counted = table["n_clusters"].mean()
     record.note = (
-        f"{counted:g} cluster{'s' * int(counted != 1)}, {table['noise'].mean():.0%} noise, "
+        f"{counted:g} cluster{'s' * int(counted != 1)} ({config.n_clusters_by}), "
+        f"{table['noise'].mean():.0%} noise, "
         + ", ".join(f"{name} {table[name].mean():.3f}" for name in shown)
     )
     fused = embedding.stem.startswith("multimodal")
@@ -160,13 +161,21 @@ def _description(embedding: Embedding, config: ClusterConfig) -> Description:
         origin="pretrained" if first.pretrained else "scratch",
         provenance=embedding.provenance,
         label_use=first.label_use,
+        n_clusters_by=config.n_clusters_by,
+        n_clusters_why=config.n_clusters_why,
     )
 
 
 def cluster(
-    run: Run, given: Given, embedding: Artifact[Embedding], algorithm: str, *, variant: str = ""
+    run: Run,
+    given: Given,
+    embedding: Artifact[Embedding],
+    algorithm: str,
+    counted: Counted,
+    *,
+    variant: str = "",
 ) -> Artifact[Clustering]:
     """Clusters of an embedding; a `variant` is a row of its own beside the method's."""
-    config = given.cluster(algorithm, seeds=embedding.value.seeds, variant=variant)
+    config = given.cluster(algorithm, counted, seeds=embedding.value.seeds, variant=variant)
     title = f"{embedding.value.title}{variant} + {algorithm}"
     return run.do(assign, embedding, config=config, title=title)

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from genre_vae import methods
-from genre_vae.clustering import resolve_n_clusters
-from genre_vae.config import Given
+from genre_vae.config import Counted, Given
 from genre_vae.methods import Method
 from genre_vae.models.config import TrainConfig
 from genre_vae.records import Embedding, InputError
 from genre_vae.stages.audit import Audits, audit
+from genre_vae.stages.count import count
 from genre_vae.stages.fuse import fuse
 from genre_vae.stages.inputs import Inputs, inputs, on_descriptor
 from genre_vae.stages.lyrics import Words, lyrics
@@ -34,6 +34,7 @@ class Made:
     """Embeddings, and what they were made of."""
 
     inputs: Inputs
+    counted: Counted
     words: Artifact[Words] | None = None
     audited: Artifact[Audits] | None = None
     embeddings: dict[Key, Artifact[Embedding]] = field(default_factory=dict)
@@ -68,8 +69,8 @@ def embed(
     InputError
         If no method is left.
     """
-    made = Made(inputs(run, given))
-    check_count(given, made.inputs)
+    seen = inputs(run, given)
+    made = Made(seen, count(run, given, seen))
     if reads_lyrics:  # before anything is trained: what is wrong with a file shows at once
         made.words = lyrics(run, given, made.inputs.audio)
         made.audited = audit(run, given, made.inputs, made.words)
@@ -111,28 +112,18 @@ def _embed(
     if key in made.embeddings:
         return made.embeddings[key]
     if not method.fusion:
-        found = train(run, given, made.inputs, method, _training(given, method, rivals))
+        training = _training(given, method, rivals)
+        found = train(run, given, made.inputs, method, training, made.counted)
     else:
         base = None
         if method.fused_with:
             base = _embed(run, given, made, methods.BY_KEY[method.fused_with], rivals)
         assert made.words is not None, "without lyrics there are no fusions"
         assert made.audited is not None, "a level with lyrics audits them"
-        found = fuse(run, given, made.inputs, base, made.words, made.audited, method)
+        found = fuse(run, given, made.inputs, base, made.words, made.audited, made.counted, method)
     made.embeddings[key] = found
     return found
 
 
 def _training(given: Given, method: Method, rivals: Sequence[Method]) -> TrainConfig | None:
     return None if method.train is None else given.train(method, among=rivals)
-
-
-def check_count(given: Given, seen: Inputs) -> None:
-    """Refuse at the door what cannot be clustered, not after everything was trained."""
-    features = seen.features
-    if given.n_clusters is not None or features.has_labels:
-        count = resolve_n_clusters(given.n_clusters, features, seed=given.seed)
-        if count >= len(features):
-            raise InputError(
-                f"n_clusters={count} with {len(features)} tracks: at most {len(features) - 1}"
-            )

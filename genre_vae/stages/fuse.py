@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from genre_vae.config import FuseConfig, Given
+from genre_vae.config import Counted, FuseConfig, Given
 from genre_vae.evaluation.audit import LEAKING
 from genre_vae.methods import Method
 from genre_vae.records import Embedding, FeatureSet, LabelUse
@@ -64,7 +64,7 @@ def _fused(audio: FeatureSet, text: FeatureSet, config: FuseConfig, seed: int) -
     if config.fusion == "weighted":
         return fusion.weighted(sets, weights)
     both, _ = fusion.join(sets)
-    found = clustering.resolve_n_clusters(config.n_clusters, both, seed=config.seed)
+    found = clustering.resolve_n_clusters(config.n_clusters, both)
     return fusion.late(sets, weights, n_clusters=found, seed=seed)
 
 
@@ -83,18 +83,20 @@ def fuse(
     embedding: Artifact[Embedding] | None,
     words: Artifact[Words],
     audited: Artifact[Audits],
+    counted: Counted,
     method: Method,
 ) -> Artifact[Embedding]:
-    """The fusion that a method makes of lyrics and an embedding, or the input where None."""
+    """The fusion that a method makes of lyrics and an embedding, or the input where None; a late
+    one joins clusterings with as many clusters as were counted."""
+    late = method.fusion == "late"
     audio = inputs.vectors if embedding is None else embedding
     reads = inputs.reads if embedding is None else embedding.value.reads
-    late = method.fusion == "late"
     config = FuseConfig(
         row=row_config(method, reads),
         fusion=method.fusion,
         lyrics_weight=1.0 if method.fusion == "concatenate" else given.lyrics_weight,
         with_genre=method.with_genre,
-        n_clusters=given.n_clusters if late else None,
+        n_clusters=counted.n_clusters if late else None,
         seed=given.seed if late else 0,
         seeds=given.seeds if late else 0,
     )

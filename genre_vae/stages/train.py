@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from genre_vae.config import BaselineConfig, Given, RowConfig, TrainingConfig
+from genre_vae.config import BaselineConfig, Counted, Given, RowConfig, TrainingConfig
 from genre_vae.methods import Method
 from genre_vae.models.config import TrainConfig
 from genre_vae.records import Embedding, FeatureSet, member_folder
+from genre_vae.stages.count import count
 from genre_vae.stages.inputs import Inputs, Source, read, row_config
 from genre_vae.tracking.run import Run
 from genre_vae.tracking.stage import Artifact, Recorder, stage
@@ -131,7 +132,7 @@ def _with_clusters(features: FeatureSet, config: TrainingConfig) -> TrainConfig:
     train = config.train
     if train.model != "cvae" or train.condition_on != "clusters":
         return train
-    found = clustering.resolve_n_clusters(config.n_clusters, features, seed=train.seed)
+    found = clustering.resolve_n_clusters(config.n_clusters, features)
     return replace(train, n_clusters=found)
 
 
@@ -142,7 +143,12 @@ def _folder(record: Recorder, config: TrainingConfig, seed: int) -> Path:
 
 
 def train(
-    run: Run, given: Given, inputs: Inputs, method: Method, config: TrainConfig | None
+    run: Run,
+    given: Given,
+    inputs: Inputs,
+    method: Method,
+    config: TrainConfig | None,
+    counted: Counted | None = None,
 ) -> Artifact[Embedding]:
     """The embedding that a method makes of its input.
 
@@ -152,6 +158,8 @@ def train(
         A baseline, or a method with a model.
     config
         The training of its model, from `Given.train`; None for a baseline.
+    counted
+        How many clusters a CVAE is conditioned on, where it is; None counts them.
     """
     source, reads = inputs.of(method, given.mel_view)
     row = row_config(method, reads)
@@ -162,7 +170,9 @@ def train(
         return run.do(baseline, source, config=BaselineConfig(row, chosen), title=title)
     weighted = f", beta {config.beta:g}" if config.model == "betavae" else ""
     plural = "s" * (given.seeds > 1)
-    clusters = given.n_clusters if method.key == "cvae_clusters" else None
+    clusters = None
+    if method.key == "cvae_clusters":
+        clusters = (counted or count(run, given, inputs)).n_clusters
     return run.do(
         fit,
         source,

@@ -43,6 +43,25 @@ def test_more_clusters_than_tracks(runner: CliRunner, store: Path, corpus: Path)
     assert "Error: n_clusters=21 with 20 tracks" in result.output
 
 
+def test_the_number_of_clusters_is_chosen_once_for_all_methods(
+    runner: CliRunner, store: Path, corpus: Path
+) -> None:
+    chosen = (*("--data", str(corpus)), "--n_clusters", "choose")
+    first = invoke(runner, "cluster", *chosen, *QUICK, "--model", "pca")
+    assert first.exit_code == 0, first.output
+    counted = run_of("count")
+    clustered = run_of("cluster")
+    number = int(counted.data.metrics["n_clusters"])
+    assert clustered.data.params["n_clusters"] == str(number)
+    assert clustered.data.tags["n_clusters_by"] == counted.data.tags["n_clusters_by"] != "genres"
+    model = ("--model", "cvae", "--condition_on", "clusters", "--epochs", "1")
+    second = invoke(runner, "train", *chosen, *QUICK, *model)
+    assert second.exit_code == 0, second.output
+    assert "clusters in mfcc: reused run" in second.output
+    trained = MlflowClient().search_runs(["0"], "tags.model = 'cvae_clusters'")
+    assert {run.data.params["n_clusters"] for run in trained} == {str(number)}
+
+
 def test_comparing_nothing_says_what_to_run(runner: CliRunner, store: Path, corpus: Path) -> None:
     result = invoke(runner, "compare", "--data", str(corpus))
     assert result.exit_code == 2
