@@ -120,11 +120,10 @@ class Options:
         "audio",
         Text(),
         "input",
-        "Input of dense models and baselines: 'audio' (MFCC statistics; in hard and main the "
+        "What dense models and baselines read: 'audio' (MFCC statistics; in hard and main the "
         "descriptor beside them), 'mfcc', 'descriptor' (timbre, harmony, dynamics and rhythm), "
         "'musicnn' (a tagger trained on other music), a file of vectors (.npy, .npz, .csv, "
-        ".parquet), or several of these, as in musicnn+descriptor. Models with convolutions read "
-        "mel windows in any case.",
+        ".parquet), or several of these, as in musicnn+descriptor.",
         declared=True,
     )
     input_about: str = option(
