@@ -33,7 +33,7 @@ class Clustering:
         The clusters.
     halves : (h, draws, n)
         The clusters that halves of the tracks (`genre_vae.evaluation.intervals.halves_of`) make,
-        `LEFT_OUT` for the other tracks. No halves (0, draws, n) where they have too few tracks.
+        `LEFT_OUT` for the other tracks; (0, draws, n) where halves have too few tracks.
     scores
         A row for each seed.
     """
@@ -125,15 +125,15 @@ def _in_halves(
 ) -> tuple[IntArray, dict[str, npt.NDArray[np.float64]]]:
     """The clusters (h, draws, n) of halves of the tracks, and every measure of them (h, draws).
 
-    Each is clustered with the same seeds as all tracks. There are none where half the tracks are
-    too few for the clusters.
+    Each is clustered with the same seeds as all tracks. There are none where they have fewer than
+    two tracks for each cluster.
     """
     from genre_vae.evaluation import intervals, metrics
     from genre_vae.scaling import in_geometry
 
     ids = embedding.first.ids
     halves = intervals.halves_of(ids)
-    if len(ids) // 2 <= n_clusters:
+    if len(ids) // 2 < 2 * n_clusters:
         halves = halves[:0]
     draws = min(intervals.DRAWS, config.seeds)
     clusters = np.full((len(halves), draws, len(ids)), intervals.LEFT_OUT)
