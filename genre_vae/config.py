@@ -83,7 +83,11 @@ class Given(Options):
             device=self.device,
         )
         if base.model in CONVOLUTIONAL:
-            train = replace(train, widths=self.widths, contrast=_or(contrast, base.contrast))
+            train = replace(
+                train,
+                widths=_or(self.widths, base.widths),
+                contrast=_or(contrast, base.contrast),
+            )
         if base.model in CONVOLUTIONAL and train.contrast > 0:
             train = replace(train, temperature=self.temperature)
         return replace(train, condition_dim=self.condition_dim) if base.model == "cvae" else train

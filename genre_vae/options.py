@@ -306,37 +306,43 @@ class Options:
         "convolutions",
         "Mel input: all ten windows of a clip, or the first alone.",
     )
-    widths: tuple[int, ...] = option(
-        (16, 32, 64),
-        Several(Whole(1, 1024), least=3, most=3),
+    widths: tuple[int, ...] | None = option(
+        None,
+        Several(Whole(1, 1024), least=2, most=3),
         "convolutions",
-        "Channels of the three convolutions.",
+        "Channels of the two or three convolutions; 'auto': conv_vae 32,16, with a contrastive "
+        "term 16,32,64.",
     )
     contrast: float | None = option(
         None,
         _FROM_ZERO,
         "convolutions",
-        "Weight of the contrastive term in the ConvVAE's objective, 0 for none; 'auto': conv_vae "
-        "0, contrastive_vae 300. In medium, hard and main a number is for contrastive_vae alone.",
+        "Weight of the contrastive term beside the ConvVAE's squared error, 0 for none; 'auto': "
+        "conv_vae 0, contrastive_vae 300. In medium, hard and main a number is for "
+        "contrastive_vae alone.",
     )
     temperature: float = option(
         0.2, Number(0, 100, above=True), "convolutions", "Temperature of the contrastive term."
     )
     latent_dim: int | None = option(
-        None, Whole(1), "training", "Dimensions of the embedding; 'auto': 16, with convolutions 32."
+        None,
+        Whole(1),
+        "training",
+        "Dimensions of the embedding; 'auto': 16, conv_vae 128, with a contrastive term 32.",
     )
     beta: float | None = option(
         None,
         _FROM_ZERO,
         "training",
-        "Weight of the KL term in the objective; 'auto': 1, BetaVAE 4. In hard and main a number "
-        "is for the BetaVAE alone.",
+        "Weight of the KL term in the objective: beside the squared error, or in conv_vae and "
+        "contrastive_vae beside the log likelihood, where 1 is the bound itself; 'auto': 1, "
+        "BetaVAE 4. In hard and main a number is for the BetaVAE alone.",
     )
     epochs: int | None = option(
         None,
         Whole(1),
         "training",
-        "Passes over the tracks, at most; 'auto': 500, with convolutions 60.",
+        "Passes over the tracks, at most; 'auto': 500, conv_vae 100, with a contrastive term 60.",
     )
     patience: int | None = option(
         None,

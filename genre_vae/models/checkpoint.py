@@ -20,7 +20,7 @@ from genre_vae.scaling import Scaler
 
 class Epoch(NamedTuple):
     """One row of the history: mean losses per example, `train_loss` with noise as optimised,
-    the others on the held-out tracks at the code's mean."""
+    the others on the held-out tracks, at the code's mean unless the decoder is calibrated."""
 
     epoch: int
     train_loss: float

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 CONTRASTIVE = ("contrastive_vae", "contrastive")  # models with a contrastive term
 CONVOLUTIONAL = ("conv_vae", *CONTRASTIVE)  # models that read mel windows
+WITHOUT_DECODER = ("contrastive",)  # models that reconstruct nothing
 MODELS = ("autoencoder", "vae", "betavae", "cvae", *CONVOLUTIONAL)
 
 
@@ -21,7 +22,7 @@ class TrainConfig:
     latent_dim
         Dimensions of the code.
     widths
-        Channels after each convolution of a convolutional model.
+        Channels after each convolution of a convolutional model; there are two or three.
     condition
         What is conditioned in a CVAE: ``encoder+decoder``, or the ``decoder`` alone.
     condition_on
@@ -35,9 +36,13 @@ class TrainConfig:
         Number of clusters that a CVAE is conditioned on, where it is.
     beta
         Weight of the KL term.
+    calibrated
+        Whether the decoder's variance is at its optimum, the mean squared error (sigma-VAE), or
+        1/2. Early stopping then follows the held-out bound on the likelihood, with a sample of
+        the code; else that of the code's mean.
     contrast
-        Weight of the contrastive term of a model that reads mel windows. At 0 there is none; else
-        two windows of each track are drawn in every epoch.
+        Weight of the contrastive term of a model that reads mel windows, beside the squared error.
+        At 0 there is none; else two windows of each track are drawn in every epoch.
     temperature
         Temperature of the contrastive term.
     epochs
@@ -65,6 +70,7 @@ class TrainConfig:
     condition_dim: int = 8
     n_clusters: int = 10
     beta: float = 1.0
+    calibrated: bool = False
     contrast: float = 0.0
     temperature: float = 0.2
     epochs: int = 500

@@ -10,11 +10,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from genre_vae.models import conditioning
+from genre_vae.models import conditioning, members
 from genre_vae.models.checkpoint import TrainedModel
 from genre_vae.records import FeatureSet, FloatArray, LabelUse
 
 BLOCK = 64  # tracks that are encoded at a time
+ACTIVE = 0.01  # variance over tracks above which a dimension of the code is active
 
 
 def encode(trained: TrainedModel, features: FeatureSet) -> FeatureSet:
@@ -50,6 +51,41 @@ def reconstruct(trained: TrainedModel, features: FeatureSet) -> FeatureSet:
 
     A window is decoded from its own code. ValueError for an encoder alone.
     """
+    _, scaled = _scaled(trained, features)
+    return features.derive(f"{features.name}, reconstructed", trained.scaler.inverse(scaled))
+
+
+def variance_explained(trained: TrainedModel, features: FeatureSet) -> float:
+    """The share of the held-out tracks' variance that a model reconstructs from their codes.
+
+    One minus the squared error, as the model sees its input, over the squared distance from what
+    needs no code: of mel windows the clip's own mean spectrum, so that only what changes within a
+    clip counts; of vectors the mean of the training tracks. It is 1 for a perfect reconstruction,
+    below 0 for one that is worse than that mean, and nan where the tracks do not vary.
+
+    Parameters
+    ----------
+    trained
+        A model with a decoder; ValueError for an encoder alone.
+    features
+        The tracks that it was trained on and those held out, found as the training found them.
+    """
+    config = trained.config
+    training = members.split(features.ids, val_fraction=config.val_fraction, seed=config.seed)
+    windowed = features.values.ndim > 2
+    known = None if windowed else trained.scaler.transform(features.values[training]).mean(axis=0)
+    ids = features.ids[~training]
+    error = spread = 0.0
+    for start in range(0, len(ids), BLOCK):
+        x, back = _scaled(trained, features.select(ids[start : start + BLOCK]))
+        centre = x.mean(axis=(1, -1), keepdims=True) if known is None else known
+        error += float(np.square(x - back).sum(dtype=np.float64))
+        spread += float(np.square(x - centre).sum(dtype=np.float64))
+    return 1 - error / spread if spread > 0 else float("nan")
+
+
+def _scaled(trained: TrainedModel, features: FeatureSet) -> tuple[FloatArray, FloatArray]:
+    """Tracks as the model sees them, and their reconstructions, in the shape of their values."""
     values = np.asarray(features.values)
     x = torch.from_numpy(trained.scaler.transform(values)).reshape(-1, *trained.shape)
     with torch.no_grad():
@@ -57,9 +93,15 @@ def reconstruct(trained: TrainedModel, features: FeatureSet) -> FeatureSet:
         output = trained.model(x.to(trained.device), None, condition)
     if output.reconstruction is None:
         raise ValueError(f"{trained.config.model} has no decoder")
-    scaled = output.reconstruction.cpu().numpy().reshape(values.shape)
-    restored = trained.scaler.inverse(scaled)
-    return features.derive(f"{features.name}, reconstructed", restored)
+    back = output.reconstruction.cpu().numpy()
+    return x.numpy().reshape(values.shape), back.reshape(values.shape)
+
+
+def active_units(codes: npt.NDArray[np.floating]) -> int:
+    """Dimensions of codes (n, k) that tell tracks apart: their mean varies over tracks by more than
+    0.01 (Burda, Grosse & Salakhutdinov, 2016, arXiv:1509.00519). The others have collapsed onto the
+    prior, and the decoder has learned to do without them."""
+    return int((codes.var(axis=0, dtype=np.float64) > ACTIVE).sum())
 
 
 def decode(trained: TrainedModel, codes: npt.NDArray[np.floating]) -> FloatArray:

@@ -24,7 +24,9 @@ from genre_vae.models.config import CONVOLUTIONAL, TrainConfig
 
 HIDDEN = (128, 64)  # widths from the input towards the latent; the decoder mirrors them
 PROJECTION = 64  # p
+EIGHTH = 8  # of each axis of a window is what the convolutions leave
 GROUPS = 4  # of channels that are normalised together
+SILU_GAIN = 1.68  # 1 / the root mean square of SiLU of a standard normal
 _GLOBAL_GENERATOR = threading.Lock()  # torch's initialisers know no other; members may be threads
 
 
@@ -46,16 +48,47 @@ def _perceptron(*widths: int) -> nn.Sequential:
     return nn.Sequential(*layers[:-1])
 
 
+def _strides(widths: Sequence[int]) -> list[int]:
+    """Every convolution halves both axes but the first, which leaves an eighth for the last: with
+    two convolutions it reads patches of 4 by 4."""
+    return [2 * EIGHTH // 2 ** len(widths), *[2] * (len(widths) - 1)]
+
+
+def _kernel(stride: int) -> tuple[int, int]:
+    """The size and the padding of a kernel: twice the stride of 2, or a patch as wide as it."""
+    return (4, 1) if stride == 2 else (stride, 0)
+
+
 def _convolutions(widths: Sequence[int], *, normed: bool = False) -> list[nn.Module]:
-    """Convolutions with SiLU after each, which halve both axes; with `normed`, group normalisation
-    stands between (docs/decisions.md)."""
+    """Convolutions with SiLU after each, which leave an eighth of both axes; with `normed`, group
+    normalisation stands between (docs/decisions.md)."""
     layers: list[nn.Module] = []
-    for before, after in pairwise((1, *widths)):
-        layers.append(nn.Conv2d(before, after, kernel_size=4, stride=2, padding=1))
+    for (before, after), stride in zip(pairwise((1, *widths)), _strides(widths), strict=True):
+        size, padding = _kernel(stride)
+        layers.append(nn.Conv2d(before, after, size, stride, padding))
         if normed:  # by example, not by batch: a code does not depend on its neighbours
             layers.append(nn.GroupNorm(math.gcd(GROUPS, after), after))
         layers.append(nn.SiLU())
     return layers
+
+
+def _initialise(layer: nn.Module, gain: float) -> None:
+    """Normal weights under which values grow by `gain` (He et al., 2015, arXiv:1502.01852), and
+    biases of 0.
+
+    Torch's own weights let a code fade on its way through transposed convolutions, of whose kernels
+    only a part meets in any output, and many epochs pass before it is used.
+    """
+    if isinstance(layer, nn.ConvTranspose2d):
+        meet = math.prod(layer.kernel_size) // math.prod(layer.stride)
+        inputs = layer.in_channels * meet
+    elif isinstance(layer, nn.Linear | nn.Conv2d):
+        inputs = layer.weight[0].numel()
+    else:
+        return
+    nn.init.normal_(layer.weight, std=gain / math.sqrt(inputs))
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
 
 
 class _OverTime(nn.Module):
@@ -197,17 +230,17 @@ class CVAE(AutoencoderBase):
 class ConvVAE(AutoencoderBase):
     """Convolutional variational autoencoder of mel windows in [0, 1].
 
-    Three convolutions halve both axes, three transposed ones double them; the output is a sigmoid,
-    which can reach what it has to fit.
+    Convolutions leave an eighth of both axes and transposed ones restore them; the output is a
+    sigmoid, which can reach what it has to fit.
 
     Parameters
     ----------
     latent_dim
         ``k``.
     widths
-        Channels after each convolution; the decoder mirrors them.
+        Channels after each convolution, of which there are two or three; the decoder mirrors them.
     shape
-        Mel bins and frames of a window, both divisible by ``2 ** len(widths)``.
+        Mel bins and frames of a window, both divisible by 8.
     contrastive
         Whether a contrastive term trains it as well. It then has a head, its convolutions are
         normalised, and its code sees each channel and band over time, not frame by frame: two
@@ -223,19 +256,25 @@ class ConvVAE(AutoencoderBase):
         contrastive: bool = False,
     ) -> None:
         super().__init__()
-        halved = [size // 2 ** len(widths) for size in shape]
+        left = [size // EIGHTH for size in shape]
         down = _convolutions(widths, normed=contrastive)
         up: list[nn.Module] = []
-        for before, after in pairwise((*reversed(widths), 1)):
-            up += [nn.SiLU(), nn.ConvTranspose2d(before, after, kernel_size=4, stride=2, padding=1)]
-        flat = widths[-1] * halved[0] * halved[1]
-        over_time = 2 * widths[-1] * halved[0]
+        strides = reversed(_strides(widths))
+        for (before, after), stride in zip(pairwise((*reversed(widths), 1)), strides, strict=True):
+            size, padding = _kernel(stride)
+            up += [nn.SiLU(), nn.ConvTranspose2d(before, after, size, stride, padding)]
+        flat = widths[-1] * left[0] * left[1]
+        over_time = 2 * widths[-1] * left[0]
         self.encoder = nn.Sequential(*down, _OverTime() if contrastive else nn.Flatten())
         self.mean = nn.Linear(over_time if contrastive else flat, latent_dim)
         self.logvar = nn.Linear(over_time if contrastive else flat, latent_dim)
         self.decoder = nn.Sequential(
-            nn.Linear(latent_dim, flat), nn.Unflatten(1, (widths[-1], *halved)), *up, nn.Sigmoid()
+            nn.Linear(latent_dim, flat), nn.Unflatten(1, (widths[-1], *left)), *up, nn.Sigmoid()
         )
+        first, last = self.decoder[0], self.decoder[-2]  # before and after all SiLU
+        for layer in self.modules():
+            _initialise(layer, 1 if layer in (self.mean, first, last) else SILU_GAIN)
+        _initialise(self.logvar, 0.1)  # the variance begins near the prior's
         self.head = _perceptron(latent_dim, PROJECTION, PROJECTION) if contrastive else None
 
     def encode(self, x: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
@@ -269,7 +308,7 @@ class ContrastiveEncoder(AutoencoderBase):
     ) -> None:
         super().__init__()
         self.encoder = nn.Sequential(*_convolutions(widths, normed=True), _OverTime())
-        self.mean = nn.Linear(2 * widths[-1] * (n_mels // 2 ** len(widths)), latent_dim)
+        self.mean = nn.Linear(2 * widths[-1] * (n_mels // EIGHTH), latent_dim)
         self.head = _perceptron(latent_dim, PROJECTION, PROJECTION)
 
     def encode(self, x: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor | None]:

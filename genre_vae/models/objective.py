@@ -1,12 +1,19 @@
 """The one objective: training, validation and tests all call `loss`.
 
-The squared error plus ``beta`` times the KL is the bound for a Gaussian decoder with variance 1/2.
-So beta=1 here is beta=2 at unit variance, and one beta does not mean the same for inputs of
-different dimension (compare the normalised beta of Higgins et al., 2017).
+The decoder is a Gaussian with one variance for all dimensions of the input. The squared error plus
+``beta`` times the KL is the bound for the variance 1/2, up to a constant. So beta=1 here is beta=2
+at unit variance, and one beta does not mean the same for inputs of different dimension (compare the
+normalised beta of Higgins et al., 2017).
+
+With the variance at its optimum, which is the mean squared error, nothing is left to choose
+(sigma-VAE: Rybkin, Daniilidis & Levine, 2021, arXiv:2006.13202). The bound is then in nats, and its
+gradient is that of the squared error plus ``2 * variance * beta`` times the KL: the same objective
+with a weight that follows how well the model reconstructs.
 """
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -16,8 +23,9 @@ from genre_vae.models.networks import Output
 
 
 class Loss(NamedTuple):
-    """``total = reconstruction + beta * kl`` and, of `loss`, ``+ weight * contrast``; the terms
-    are averaged over the batch: (), or (m,)."""
+    """``total = reconstruction + beta * kl`` and, of `loss`, ``+ weight * contrast``, which is
+    divided by twice the decoder's variance where that is given; the terms are averaged over the
+    batch: (), or (m,)."""
 
     total: Tensor
     reconstruction: Tensor
@@ -30,6 +38,7 @@ def loss(
     output: Output,
     *,
     beta: float,
+    variance: Tensor | None = None,
     contrast: float = 0.0,
     temperature: float = 0.2,
     views: int = 1,
@@ -39,27 +48,36 @@ def loss(
 
     Parameters
     ----------
-    x, output, beta, members
+    x, output, beta, variance, members
         See `elbo`.
     contrast
-        Weight of the contrastive term.
+        Weight of the contrastive term beside the squared error, whatever the variance is: like
+        that error, the term is divided by twice the variance.
     temperature, views
         See `nt_xent`.
     """
-    found = elbo(x, output, beta=beta, members=members)
+    found = elbo(x, output, beta=beta, variance=variance, members=members)
     if output.projection is None:
         return found
     term = nt_xent(output.projection, temperature=temperature, views=views, members=members)
-    return found._replace(total=found.total + contrast * term, contrast=term)
+    weighed = contrast * term if variance is None else contrast * term / (2 * variance)
+    return found._replace(total=found.total + weighed, contrast=term)
 
 
-def elbo(x: Tensor, output: Output, *, beta: float, members: int | None = None) -> Loss:
-    """Negative evidence lower bound, up to a constant.
+def elbo(
+    x: Tensor,
+    output: Output,
+    *,
+    beta: float,
+    variance: Tensor | None = None,
+    members: int | None = None,
+) -> Loss:
+    """Negative evidence lower bound.
 
-    The reconstruction term is the squared error summed over the dimensions of one example, and
-    the other is the KL divergence from the code's Gaussian to N(0, I), summed over latent
-    dimensions; both are averaged over the batch. (Averaging either over its dimensions would
-    silently change what `beta` means.)
+    The reconstruction term is the squared error summed over the dimensions of one example, or with
+    a `variance` the negative log likelihood of the example; the other term is the KL divergence
+    from the code's Gaussian to N(0, I), summed over latent dimensions. Both are averaged over the
+    batch. (Averaging either over its dimensions would silently change what `beta` means.)
 
     Parameters
     ----------
@@ -71,6 +89,9 @@ def elbo(x: Tensor, output: Output, *, beta: float, members: int | None = None) 
     beta
         Weight of the KL: 1 is the VAE (Kingma & Welling, 2014, arXiv:1312.6114), more is the
         BetaVAE (Higgins et al., 2017).
+    variance : () or (m,), optional
+        The variance of the decoder's Gaussian, and then the bound is in nats. Without it the
+        variance is 1/2 and the constant of the likelihood is left out.
     members
         The batch holds the examples of that many models, one model's after another's: averages are
         over the examples of each. None: it is one model's, and the averages have no axis.
@@ -83,7 +104,22 @@ def elbo(x: Tensor, output: Output, *, beta: float, members: int | None = None) 
         mean, logvar = output.mean, output.logvar
         divergence = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).sum(1)
     reconstruction, kl = _mean(error, members), _mean(divergence, members)
+    if variance is not None:
+        constant = x[0].numel() / 2 * torch.log(2 * math.pi * variance)
+        reconstruction = constant + reconstruction / (2 * variance)
     return Loss(reconstruction + beta * kl, reconstruction, kl, torch.zeros_like(kl))
+
+
+def optimal_variance(x: Tensor, output: Output, *, members: int | None = None) -> Tensor:
+    """The decoder's variance under which a batch is most likely, without a gradient: the mean
+    squared error over its examples and their dimensions, () or (m,).
+
+    The bound at the optimum has the same gradient whether the variance has one or not, since it
+    is the minimum over the variance.
+    """
+    assert output.reconstruction is not None
+    error = (output.reconstruction.detach() - x).square().flatten(1).mean(1)
+    return _mean(error, members)
 
 
 def nt_xent(

@@ -30,7 +30,7 @@ from genre_vae.models.config import TrainConfig
 from genre_vae.models.fairness import FairSemaphore
 from genre_vae.models.members import MEL_SCALER, Member
 from genre_vae.models.networks import AutoencoderBase, Output
-from genre_vae.models.objective import Loss, loss
+from genre_vae.models.objective import Loss, loss, optimal_variance
 from genre_vae.records import FeatureSet, InputError
 
 VAL_WINDOWS = 3  # of each validation track, evenly spaced: the same in every epoch
@@ -162,7 +162,8 @@ def fit_members(
     if checkpoint is not None and checkpoint.exists():
         ensemble.resume(checkpoint)
     while any(member.is_training for member in ensemble.members):
-        ensemble.record(ensemble.train_epoch(), ensemble.validate(), on_epoch)
+        train_loss, variance = ensemble.train_epoch()
+        ensemble.record(train_loss, ensemble.validate(variance), on_epoch)
         if checkpoint is not None and ensemble.epochs % CHECKPOINT_EVERY == 0:
             ensemble.write(checkpoint)
     if checkpoint is not None:
@@ -198,6 +199,13 @@ class _Ensemble:
         # Validation sees the same windows in every epoch, or its loss would be a lottery.
         spaced = np.unique(np.linspace(0, self.n_windows - 1, VAL_WINDOWS).round().astype(np.int64))
         self.val_windows = torch.from_numpy(spaced)[:, None]
+        # The bound on the likelihood needs a sample of the code: also the same in every epoch.
+        n_val, k = self.val.shape[1], config.latent_dim
+        self.val_noise = (
+            torch.stack([m.noise(len(spaced) * n_val).reshape(-1, n_val, k) for m in self.members])
+            if config.calibrated
+            else None
+        )
         model = stacking.stack([member.build(self.shape) for member in self.members])
         self.model: AutoencoderBase = model.to(self.device)
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.lr, fused=True)
@@ -221,22 +229,24 @@ class _Ensemble:
         x = torch.from_numpy(MEL_SCALER.transform(picked)).to(self.device)
         return x.contiguous(memory_format=torch.channels_last)
 
-    def loss(self, x: Tensor, output: Output, *, views: int) -> Loss:
+    def loss(self, x: Tensor, output: Output, variance: Tensor | None, *, views: int) -> Loss:
         """The objective of each member: (m,)."""
         return loss(
             x,
             output,
             beta=self.config.beta,
+            variance=variance,
             contrast=self.config.contrast,
             temperature=self.config.temperature,
             views=views,
             members=len(self.members),
         )
 
-    def train_epoch(self) -> Tensor:
-        """One pass over the training tracks of every member: its mean loss (m,)."""
+    def train_epoch(self) -> tuple[Tensor, Tensor | None]:
+        """One pass over the training tracks of every member: its mean loss and, where the decoder
+        is calibrated, its variance, (m,) each."""
         self.model.train()
-        total = torch.zeros(len(self.members), device=self.device)
+        total, squared = torch.zeros(2, len(self.members), device=self.device)
         draws = [member.draw(self.n_windows, self.views) for member in self.members]
         order = torch.stack([order for order, _ in draws])  # (m, n)
         drawn = torch.stack([windows for _, windows in draws])  # (m, n, views)
@@ -252,25 +262,39 @@ class _Ensemble:
                 condition[dropped] = UNKNOWN
             x = self.examples(rows, windows)
             output = self.model(x, noise, condition.to(self.device))
-            found = self.loss(x, output, views=self.views)
+            variance = None
+            if self.config.calibrated:
+                variance = optimal_variance(x, output, members=len(self.members))
+            found = self.loss(x, output, variance, views=self.views)
             self.optimizer.zero_grad()
             found.total.sum().backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
-            total += found.total.detach() * (batch.shape[1] / self.train.shape[1])
-        return total
+            share = batch.shape[1] / self.train.shape[1]
+            total += found.total.detach() * share
+            if variance is not None:
+                squared += variance * share
+        return total, squared if self.config.calibrated else None
 
-    def validate(self) -> Tensor:
-        """The terms of the loss on the held-out tracks of every member: (terms, m)."""
+    def validate(self, variance: Tensor | None) -> Tensor:
+        """The terms of the loss on the held-out tracks of every member: (terms, m).
+
+        The variance of a calibrated decoder is that of the training tracks, so that what is held
+        out chooses nothing of its own likelihood.
+        """
         self.model.eval()
         held_out = torch.zeros(len(Loss._fields), len(self.members), device=self.device)
         w = len(self.val_windows)
-        for tracks in torch.split(self.val, max(1, BLOCK // w), dim=1):
+        for places in torch.split(torch.arange(self.val.shape[1]), max(1, BLOCK // w)):
+            tracks = self.val[:, places]
             rows = tracks.repeat(1, w)
             windows = self.val_windows.expand(-1, tracks.shape[1]).reshape(1, -1)
             x = self.examples(rows, windows)
             condition = self.encode_condition[self.each, rows].flatten().to(self.device)
+            noise = None  # (m, w, b, k) -> (m * w * b, k), in the order of the rows
+            if self.val_noise is not None:
+                noise = self.val_noise[:, :, places].flatten(0, 2).to(self.device)
             with torch.no_grad():
-                parts = self.loss(x, self.model(x, None, condition), views=w)
+                parts = self.loss(x, self.model(x, noise, condition), variance, views=w)
             held_out += torch.stack(parts) * (tracks.shape[1] / self.val.shape[1])
         return held_out
 

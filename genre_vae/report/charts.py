@@ -28,6 +28,7 @@ def loss_curves(histories: Mapping[int, Sequence[tuple[float, ...]]], *, title: 
     """
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.subplots()
+    positive = True
     for member, (seed, rows) in enumerate(histories.items()):
         columns = np.array(rows, dtype=np.float64).T
         epoch, train, val = columns[:3]
@@ -36,8 +37,10 @@ def loss_curves(histories: Mapping[int, Sequence[tuple[float, ...]]], *, title: 
         axes.plot(epoch, train, color=color, lw=0.8, ls=":")
         axes.plot(epoch, val, color=color, lw=1.4, label=f"seed {seed}, best {epoch[best]:.0f}")
         axes.plot(epoch[best], val[best], "o", color=color, ms=5)
+        positive = positive and min(train.min(), val.min()) > 0
     axes.set(xlabel="epoch", ylabel="loss per track", title=title)
-    _log_scale(axes)
+    if positive:  # a log likelihood in nats may have either sign
+        _log_scale(axes)
     axes.grid(alpha=0.2, which="both")
     if len(histories) <= len(COLORS):
         axes.legend(title="solid validation, dotted training", fontsize=8, title_fontsize=8)

@@ -36,6 +36,9 @@ class Reconstructed(NamedTuple):
         What the axes of a picture are.
     rows : height
         What the rows of a picture are; without them the vertical axis has no ticks.
+    explained
+        The share of the held-out tracks' variance that the model reconstructs, and of what
+        variance; "" where it is not known.
     """
 
     model: str
@@ -45,6 +48,7 @@ class Reconstructed(NamedTuple):
     unit: str
     axis: str
     rows: Sequence[str] = ()
+    explained: str = ""
 
 
 def held_out_examples(
@@ -70,7 +74,12 @@ def held_out_examples(
 
 
 def examples(
-    model: str, original: FeatureSet, reconstruction: FeatureSet, *, scaler: Scaler
+    model: str,
+    original: FeatureSet,
+    reconstruction: FeatureSet,
+    *,
+    scaler: Scaler,
+    explained: float,
 ) -> Reconstructed:
     """A block of the figure for one model.
 
@@ -84,6 +93,9 @@ def examples(
         The same tracks as the model reconstructed them, in the same shape and units.
     scaler
         Standardises vectors, whose dimensions may have different units. Windows do not need it.
+    explained
+        The share of all held-out tracks' variance that the model reconstructs: of windows that
+        within a clip, around its own mean spectrum.
     """
     names = [track_id.rpartition("/")[2] for track_id in original.ids.tolist()]
     if original.values.ndim > 2:
@@ -95,6 +107,7 @@ def examples(
             reconstruction.values[:, middle, 0],
             "dB",
             "log-mel spectrogram, mel bands over 3 s from the middle of the clip",
+            explained=f"{100 * explained:.0f} % of the variance within held-out clips explained",
         )
     mfcc = original.name == "mfcc"
     rows = ("mean", "sd") if mfcc else (original.name,)
@@ -108,6 +121,7 @@ def examples(
         "sd",
         f"{axis}, standardised",
         rows,
+        f"{100 * explained:.0f} % of the held-out variance explained",
     )
 
 
@@ -134,7 +148,8 @@ def reconstructions(blocks: Sequence[Reconstructed], *, title: str) -> Figure:
         rmse = np.sqrt((error**2).mean(axis=(1, 2)))
         low, high = (float(f(block.original)) for f in (np.min, np.max))
         worst = float(np.abs(error).max())
-        part.suptitle(f"{block.model}: {block.axis}", fontsize=11, color="#444444")
+        said = "\n".join(text for text in (f"{block.model}: {block.axis}", block.explained) if text)
+        part.suptitle(said, fontsize=11, color="#444444")
         grid = part.subplots(3, columns, squeeze=False)
         shown = {
             "original": (block.original, "magma", low, high),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genre_vae.config import Given, MapConfig
+from genre_vae.models.config import WITHOUT_DECODER
 from genre_vae.records import Embedding, FeatureSet, InputError, LabelUse, known_genres
 from genre_vae.stages.cluster import Clustering
 from genre_vae.stages.collect import Collection
@@ -18,8 +19,6 @@ from genre_vae.tracking.stage import Artifact, Recorder, stage
 
 if TYPE_CHECKING:
     from genre_vae.report.reconstructions import Reconstructed
-
-WITHOUT_DECODER = ("contrastive",)
 
 
 @dataclass(frozen=True)
@@ -139,7 +138,8 @@ def _reconstructed(embedding: Embedding, path: Path, features: FeatureSet) -> Re
     held_out = ~members.split(features.ids, val_fraction=config.val_fraction, seed=config.seed)
     tracks = held_out_examples(features, held_out)
     back = encoding.reconstruct(trained, tracks)
-    return examples(embedding.title, tracks, back, scaler=trained.scaler)
+    explained = encoding.variance_explained(trained, features)
+    return examples(embedding.title, tracks, back, scaler=trained.scaler, explained=explained)
 
 
 def draw(

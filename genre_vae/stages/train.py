@@ -9,7 +9,7 @@ import numpy as np
 
 from genre_vae.config import BaselineConfig, Counted, Given, RowConfig, TrainingConfig
 from genre_vae.methods import Method
-from genre_vae.models.config import TrainConfig
+from genre_vae.models.config import WITHOUT_DECODER, TrainConfig
 from genre_vae.records import Embedding, FeatureSet, member_folder
 from genre_vae.stages.count import count
 from genre_vae.stages.inputs import Inputs, Source, read, row_config
@@ -17,6 +17,8 @@ from genre_vae.tracking.run import Run
 from genre_vae.tracking.stage import Artifact, Recorder, stage
 
 LOG_EVERY = 5  # epochs between two points of a curve in the tracking store; history.csv has all
+WITHIN_CLIPS = "within_clip_variance_explained"  # of mel windows, held out
+EXPLAINED = "variance_explained"  # of standardised vectors, held out
 COMPONENTS = 16  # principal components, where ``latent_dim`` is not given: as dense models
 
 
@@ -91,13 +93,26 @@ def fit(record: Recorder, source: Source, *, config: TrainingConfig) -> Embeddin
         if name != "train_loss"
     }
     record.metrics({f"best/{name}": value for name, value in means.items()})
+    members = tuple(encoding.encode(one, features) for one in trained)
+    active = float(np.mean([encoding.active_units(codes.values) for codes in members]))
+    record.metrics({"best/active_units": active, "best/latent_dim": train.latent_dim})
     title = f"{model} on {features.name}"
     record.figure(f"{model}_loss.png", charts.loss_curves(histories, title=title))
+    unit = " nats" if train.calibrated else ""
     record.note = (
-        f"best epoch {means['epoch']:.0f}, validation loss {means['val_loss']:.2f} "
+        f"best epoch {means['epoch']:.0f}, validation loss {means['val_loss']:.2f}{unit} "
         f"(mean over seeds: {config.seeds})"
     )
-    members = tuple(encoding.encode(one, features) for one in trained)
+    if model not in WITHOUT_DECODER:
+        name = WITHIN_CLIPS if features.values.ndim > 2 else EXPLAINED
+        explained = float(np.mean([encoding.variance_explained(one, features) for one in trained]))
+        record.metrics({f"best/{name}": explained})
+        record.note += f"\nheld-out {name.replace('_', ' ')}: {100 * explained:.0f} %"
+    if active < train.latent_dim / 2:
+        record.note += (
+            f"\nposterior collapse: {active:.0f} of {train.latent_dim} dimensions of the code are "
+            f"active, the others say nothing of a track"
+        )
     return _recorded(record, source, row, members, encoder, seeds=config.numbers)
 
 

@@ -17,7 +17,10 @@ from tests.helpers import blobs
 def test_reconstructions_show_original_result_and_signed_error() -> None:
     rng = np.random.default_rng(0)
     original = rng.normal(size=(3, 8, 12)).astype(np.float32)
-    block = Reconstructed("VAE", ["x.wav", "y.wav", "z.wav"], original, original + 2, "dB", "mel")
+    block = Reconstructed(
+        *("VAE", ["x.wav", "y.wav", "z.wav"], original, original + 2, "dB", "mel"),
+        explained="38 % explained",
+    )
     short = Reconstructed(
         *("AE", ["x.wav"], original[:1, :2], original[:1, :2], "sd", "mfcc", ("mean", "sd"))
     )
@@ -32,6 +35,10 @@ def test_reconstructions_show_original_result_and_signed_error() -> None:
     low, high = panels[6].images[0].get_clim()
     assert low == -high
     assert "RMSE 2.00 dB" in panels[6].get_xlabel()
+    assert [part.get_suptitle() for part in figure.subfigs] == [
+        "VAE: mel\n38 % explained",
+        "AE: mfcc",
+    ]
 
 
 def test_examples_are_held_out_and_each_of_another_genre() -> None:
@@ -58,14 +65,14 @@ def test_vectors_are_shown_in_standard_deviations() -> None:
     scaler = Scaler.fit(features.values)
     tracks = held_out_examples(features, np.ones(40, dtype=bool))
     back = tracks.derive("back", tracks.values + scaler.scale)
-    block = examples("VAE", tracks, back, scaler=scaler)
+    block = examples("VAE", tracks, back, scaler=scaler, explained=0.5)
     assert block.names == [name.split("/")[1] for name in tracks.ids]
     assert block.original.shape == (4, 2, 3), "means, then standard deviations"
     assert block.rows == ("mean", "sd")
     expected = scaler.transform(tracks.values)
     np.testing.assert_array_equal(block.original.reshape(4, 6), expected)
     np.testing.assert_allclose(block.reconstruction - block.original, 1, atol=1e-5)
-    other = examples("VAE", replace(tracks, name="musicnn"), back, scaler=scaler)
+    other = examples("VAE", replace(tracks, name="musicnn"), back, scaler=scaler, explained=0.5)
     assert (other.original.shape, other.rows) == ((4, 1, 6), ("musicnn",))
 
 
@@ -73,7 +80,9 @@ def test_of_windows_the_middle_one_is_shown_in_decibel() -> None:
     values = np.random.default_rng(0).normal(size=(40, 5, 1, 8, 12)).astype(np.float32)
     features = replace(blobs(40, groups=4), name="mel", values=values)
     back = features.derive("back", values + 2)
-    block = examples("ConvVAE", features, back, scaler=Scaler.fit(values.reshape(40, -1)))
+    scaler = Scaler.fit(values.reshape(40, -1))
+    block = examples("ConvVAE", features, back, scaler=scaler, explained=0.376)
     np.testing.assert_array_equal(block.original, values[:, 2, 0])
     np.testing.assert_array_equal(block.reconstruction, values[:, 2, 0] + 2)
     assert (block.unit, block.rows) == ("dB", ())
+    assert block.explained == "38 % of the variance within held-out clips explained"
