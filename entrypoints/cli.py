@@ -21,7 +21,7 @@ import click
 
 from genre_vae import options as every
 from genre_vae.config import Given
-from genre_vae.options import Choice, Kind, Number, Several, Whole
+from genre_vae.kinds import Choice, Kind, Number, Several, Whole
 from genre_vae.records import InputError
 
 if TYPE_CHECKING:

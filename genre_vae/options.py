@@ -1,6 +1,6 @@
 """Every option once: its name, default, kind, group and help.
 
-``auto`` is None from the door on. The command line's own types are made of the kinds in
+``auto`` is None from the door on. The command line's own types are made of `genre_vae.kinds` in
 `entrypoints.cli`; nothing here knows it.
 """
 
@@ -13,53 +13,9 @@ from typing import Any
 
 from genre_vae import clustering
 from genre_vae.evaluation import metrics
+from genre_vae.kinds import Choice, Kind, Number, Several, Text, Whole
 from genre_vae.methods import BY_KEY, MODELS, RENAMED
 from genre_vae.records import Geometry, LabelUse
-
-
-@dataclass(frozen=True)
-class Text:
-    """Any text."""
-
-
-@dataclass(frozen=True)
-class Whole:
-    """A whole number from `low` to `high`, or one of some `words` in its place."""
-
-    low: int
-    high: int = 1_000_000
-    words: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Number:
-    """A finite number from `low`, or above it, to `high`."""
-
-    low: float
-    high: float = 1e6
-    above: bool = False
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One of some names; a name in `renamed` is an older one, read as its new one and reported."""
-
-    names: tuple[str, ...]
-    renamed: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True)
-class Several:
-    """Some values of another kind between commas, `least` at least and `most` at most; where they
-    are to be `distinct`, equal ones count once."""
-
-    of: Whole | Number | Choice
-    least: int = 1
-    most: int = 1000
-    distinct: bool = False
-
-
-Kind = Text | Whole | Number | Choice | Several
 
 
 def option(default: Any, kind: Kind, group: str, help: str, *, declared: bool = False) -> Any:
