@@ -47,7 +47,7 @@ DRAWS = 39  # data sets without clusters; the tracks must beat them all, as 1 in
 RESOLVED = 0.01  # 1 - stability below which halves count as agreeing
 QUARTILES = (0.25, 0.75)  # between them half of the splits have their numbers
 CLOSE = 2  # the higher of the two numbers there over the lower, at most
-MOST_ROWS = 1000  # tracks that are looked at; of more, so many are drawn at random
+MOST_ROWS = 500  # tracks that are looked at; of more, so many are drawn at random
 MIN_ROWS = 4  # tracks: two halves of two
 
 
