@@ -19,7 +19,8 @@ from tests.models.inputs import CONFIG, CONTRASTIVE, CONV, assert_same_weights, 
 
 
 @pytest.mark.parametrize(
-    "config", [CONFIG, replace(CONFIG, model="autoencoder"), CONV, *CONTRASTIVE]
+    "config",
+    [*(replace(CONFIG, model=name) for name in ("vae", "autoencoder", "idec")), CONV, *CONTRASTIVE],
 )
 def test_save_then_load_is_identity(tmp_path: Path, config: TrainConfig) -> None:
     features = windows() if config.model in CONVOLUTIONAL else blobs(30, groups=3)
