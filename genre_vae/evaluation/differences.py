@@ -135,7 +135,8 @@ def _difference(one: Resampled, other: Resampled, *, comparisons: int) -> Differ
         ]
     )
     mean = float(paired.mean())
-    half = half_width([of_seeds(paired), of_tracks(of_halves)], comparisons=comparisons)
+    parts = [of_seeds(paired), of_tracks(of_halves, share=min(float(in_both.mean()), 0.5))]
+    half = half_width(parts, comparisons=comparisons)
     names = one.assignment.name, other.assignment.name
     return Difference(*names, mean, mean - half, mean + half, len(ids), len(paired))
 

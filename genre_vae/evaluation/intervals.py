@@ -8,16 +8,17 @@ variance of a score's mean over seeds is the sum of two parts:
   samples, McCarthy, 1969; a delete-half jackknife, Shao & Wu, 1989). A half is to the collection
   what the collection is to all music like it. With half the tracks its score has twice the
   variance, and halves of one collection have half of that in common, so the variance over halves
-  is the one that is wanted.
+  is the one that is wanted. A large collection has smaller parts than halves, of `MOST` tracks, and
+  their variance is scaled to it. What the clusterer's own random starts add is taken off (two-way
+  analysis of variance), since it is in the seeds' part.
 
 To leave out a few tracks and keep the clusters (a jackknife) costs less, but does not see that
 other tracks would have made other clusters: two genres that merge in one collection do not in
 another. A bootstrap draws tracks twice, and a track always agrees with itself.
 
-The interval is Student's t with Welch & Satterthwaite's degrees of freedom. Where the clusterer's
-own random starts are the greater part of it, it errs to the wide side, since they are in both
-parts. What no half can tell is not in it: a model is not trained again on each half, and tracks of
-one artist are taken for independent.
+The interval is Student's t with Welch & Satterthwaite's degrees of freedom. What no half can tell
+is not in it: a model is not trained again on each half, and tracks of one artist are taken for
+independent.
 
 Axes: ``n`` tracks, ``h`` halves.
 
@@ -40,6 +41,7 @@ import numpy.typing as npt
 from genre_vae.records import StrArray
 
 HALVES = 16  # random halves of the tracks
+MOST = 1000  # tracks of a half, at most: clustering it again should take seconds
 DRAWS = 5  # seeds with which a half is clustered, at most
 MIN_SEEDS = 3  # values behind an interval: of two, Student's t says hardly more than the range
 LEFT_OUT = -2  # stands for the cluster of a track that is not in a half; -1 is noise
@@ -85,13 +87,13 @@ def halves_of(ids: Sequence[str] | StrArray) -> BoolArray:
     Returns
     -------
     (h, n) bool
-        Each with ``n // 2`` tracks.
+        Each with ``n // 2`` tracks, or `MOST`.
     """
     width = 8 * HALVES
     digests = [hashlib.shake_128(str(track_id).encode()).digest(width) for track_id in ids]
     numbers = np.frombuffer(b"".join(digests), dtype="<u8").reshape(len(digests), HALVES)
     ranks = numbers.argsort(axis=0).argsort(axis=0)
-    return np.asarray((ranks < len(digests) // 2).T)
+    return np.asarray((ranks < min(len(digests) // 2, MOST)).T)
 
 
 def of_seeds(scores: npt.ArrayLike) -> Part:
@@ -108,7 +110,7 @@ def of_seeds(scores: npt.ArrayLike) -> Part:
     return Part(float(values.var(ddof=1) / len(values)), len(values) - 1)
 
 
-def of_tracks(halves: Floats) -> Part:
+def of_tracks(halves: Floats, *, share: float = 0.5) -> Part:
     """The variance of a mean over seeds, by which tracks there are.
 
     Parameters
@@ -116,10 +118,20 @@ def of_tracks(halves: Floats) -> Part:
     halves : (h, draws)
         Scores of halves of the tracks, each clustered with as many seeds as there are draws. Where
         there are none the variance is nan.
+    share
+        The part of the tracks that is in each, up to a half.
     """
-    if not len(halves):
+    count, draws = halves.shape
+    if not count:
         return Part(float("nan"), 1)
-    return Part(float(halves.mean(axis=1).var(ddof=1)), len(halves) - 1)
+    means = halves.mean(axis=1)
+    whole = means.var(ddof=1)
+    # The clusterer's own random starts vary the means too, and that is in the seeds' part. What is
+    # left may come out as nothing by chance, so a quarter is always taken for the tracks'.
+    left = halves - means[:, None] - halves.mean(axis=0) + halves.mean()
+    by_starts = (left**2).sum() / max((count - 1) * (draws - 1), 1) / draws
+    variance = share / (1 - share) * np.maximum(whole - by_starts, whole / 4)
+    return Part(float(variance), count - 1)
 
 
 def half_width(parts: Sequence[Part], *, comparisons: int = 1) -> float:
@@ -147,7 +159,12 @@ def half_width(parts: Sequence[Part], *, comparisons: int = 1) -> float:
 
 
 def interval(
-    scores: npt.ArrayLike, halves: Floats, *, random: bool, limits: tuple[float, float]
+    scores: npt.ArrayLike,
+    halves: Floats,
+    *,
+    share: float = 0.5,
+    random: bool,
+    limits: tuple[float, float],
 ) -> Interval:
     """The interval of a score's mean over seeds.
 
@@ -157,6 +174,8 @@ def interval(
         One for each seed.
     halves : (h, draws)
         Scores of halves of the tracks; empty where none could be made.
+    share
+        As for `of_tracks`.
     random
         Whether other seeds would have given other scores. A random method with fewer than
         `MIN_SEEDS` seeds has no interval.
@@ -167,7 +186,7 @@ def interval(
     mean = float(values.mean())
     few = random and len(values) < MIN_SEEDS
     seeds = Part(float("nan"), 1) if few else of_seeds(values)
-    tracks = of_tracks(halves)
+    tracks = of_tracks(halves, share=share)
     half = half_width([seeds, tracks])
     low, high = np.clip([mean - half, mean + half], *limits).tolist()
     return Interval(low, high, half_width([seeds]), half_width([tracks]))

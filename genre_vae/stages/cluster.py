@@ -79,7 +79,7 @@ def assign(record: Recorder, embedding: Embedding, *, config: ClusterConfig) -> 
         z = in_geometry(member)
         clusters.append(_clusters(z, seed, n_clusters, config))
         scores.append({"seed": seed, **metrics.score(z, clusters[-1], member.labels)})
-    halves, of_halves = _in_halves(embedding, n_clusters, config)
+    halves, of_halves, share = _in_halves(embedding, n_clusters, config)
 
     about = _description(embedding, config)
     table = pd.DataFrame(scores)
@@ -88,8 +88,9 @@ def assign(record: Recorder, embedding: Embedding, *, config: ClusterConfig) -> 
     for name in table.columns.drop("seed"):
         record.metrics({name: float(table[name].to_numpy().mean())})
         if name in metrics.RANGES:
+            limits = metrics.RANGES[name]
             found = intervals.interval(
-                table[name], of_halves[name], random=random, limits=metrics.RANGES[name]
+                table[name], of_halves[name], share=share, random=random, limits=limits
             )
             record.metrics({f"{name}_{end}": value for end, value in found._asdict().items()})
     record.tags(about.tags())
@@ -122,8 +123,9 @@ def _clusters(
 
 def _in_halves(
     embedding: Embedding, n_clusters: int, config: ClusterConfig
-) -> tuple[IntArray, dict[str, npt.NDArray[np.float64]]]:
-    """The clusters (h, draws, n) of halves of the tracks, and every measure of them (h, draws).
+) -> tuple[IntArray, dict[str, npt.NDArray[np.float64]], float]:
+    """The clusters (h, draws, n) of halves of the tracks, every measure of them (h, draws), and the
+    share of the tracks that each has.
 
     Each is clustered with the same seeds as all tracks. There are none where they have fewer than
     two tracks for each cluster.
@@ -133,7 +135,8 @@ def _in_halves(
 
     ids = embedding.first.ids
     halves = intervals.halves_of(ids)
-    if len(ids) // 2 < 2 * n_clusters:
+    share = float(halves.mean())
+    if share * len(ids) < 2 * n_clusters:
         halves = halves[:0]
     draws = min(intervals.DRAWS, config.seeds)
     clusters = np.full((len(halves), draws, len(ids)), intervals.LEFT_OUT)
@@ -146,8 +149,8 @@ def _in_halves(
             clusters[place, number, half] = found
             for name, value in metrics.measures(z[half], found, member.labels[half]).items():
                 scores[name][place, number] = value
-    scores["calinski_harabasz"] *= 2  # it grows with the number of tracks
-    return clusters, scores
+    scores["calinski_harabasz"] /= share  # it grows with the number of tracks
+    return clusters, scores, share
 
 
 def _description(embedding: Embedding, config: ClusterConfig) -> Description:

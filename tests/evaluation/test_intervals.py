@@ -43,6 +43,28 @@ def test_halves_are_of_half_the_tracks_whatever_their_order() -> None:
     assert halves.mean(axis=0).max() < 0.95, "chance, not always the same tracks"
 
 
+def test_what_the_clusterers_starts_add_is_taken_off() -> None:
+    rng = np.random.default_rng(0)
+    tracks, members = rng.normal(size=(20_000, 1)), 5 * rng.normal(size=4)
+    starts = 1.5 * rng.normal(size=(20_000, 4))
+    assert of_tracks(tracks + members + starts).variance == pytest.approx(1, rel=0.05)
+    assert of_tracks(tracks).variance == pytest.approx(1, rel=0.05)
+    assert 0 < of_tracks(starts).variance < 0.3 * 1.5**2 / 4, "never nothing, and little"
+
+
+def test_of_a_large_collection_smaller_parts_give_the_same_variance(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rng, ids = np.random.default_rng(0), [f"{row}" for row in range(300)]
+    tracks = rng.normal(size=(200, 300))  # 200 linear scores
+    monkeypatch.setattr(intervals, "MOST", 50)
+    small = intervals.halves_of(ids)
+    assert (small.sum(axis=1) == 50).all()
+    means = [np.stack([row[part].mean() for part in small])[:, None] for row in tracks]
+    found = np.mean([of_tracks(one, share=50 / 300).variance for one in means])
+    assert found == pytest.approx(1 / 300, rel=0.1)
+
+
 def test_halves_of_most_of_the_tracks_are_nearly_the_same() -> None:
     ids = np.array([f"{n}.wav" for n in range(400)])
     whole, most = intervals.halves_of(ids)[:, 40:], intervals.halves_of(ids[40:])
@@ -135,13 +157,14 @@ SEEDS = 3
 
 
 class Collection:
-    """60 tracks of five genres, which k-means clusters: two genres merge in some collections and
-    not in others."""
+    """60 tracks of five genres of two kinds each, which k-means clusters: two genres merge in some
+    collections and not in others."""
 
     def __init__(self, number: int) -> None:
-        rng, centres = np.random.default_rng(number), np.random.default_rng(1).normal(size=(5, 10))
+        rng, fixed = np.random.default_rng(number), np.random.default_rng(1)
+        centres = 0.8 * fixed.normal(size=(5, 2, 10)) + 1.6 * fixed.normal(size=(5, 1, 10))
         genres = rng.integers(0, 5, 60)
-        self.values = 1.6 * centres[genres] + rng.normal(size=(60, 10))
+        self.values = centres[genres, rng.integers(0, 2, 60)] + rng.normal(size=(60, 10))
         self.labels = genres.astype(str)
         self.halves = intervals.halves_of([f"{number}/{row}" for row in range(60)])
         self.everyone = np.ones(60, dtype=bool)
@@ -177,7 +200,6 @@ def test_the_variance_over_halves_is_that_over_collections_if_they_are_clustered
     some = [Collection(number) for number in range(10)]
     again = np.mean([of_tracks(one.of_halves()).variance for one in some])
     kept = np.mean([of_tracks(one.of_halves_as_they_are()).variance for one in some])
-    print(again / over_collections, kept / over_collections)
     assert 0.7 < again / over_collections < 1.5
     assert kept / over_collections < 0.6, "the merging of genres is not in it"
 
