@@ -16,6 +16,7 @@ CONFIG = TrainConfig(latent_dim=3, epochs=25, patience=100, lr=5e-3)
 CONV = TrainConfig(
     model="conv_vae", latent_dim=4, widths=(4, 8, 8), epochs=3, batch_size=8, lr=2e-3
 )
+CALIBRATED = replace(CONV, widths=(8, 8), calibrated=True)
 CONTRASTIVE = [
     replace(CONV, model="contrastive_vae", contrast=100.0),
     replace(CONV, model="contrastive", contrast=1.0),

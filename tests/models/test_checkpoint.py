@@ -15,12 +15,22 @@ from genre_vae.models.encoding import encode
 from genre_vae.models.training import fit
 from genre_vae.records import InputError
 from tests.helpers import blobs
-from tests.models.inputs import CONFIG, CONTRASTIVE, CONV, assert_same_weights, windows
+from tests.models.inputs import (
+    CALIBRATED,
+    CONFIG,
+    CONTRASTIVE,
+    CONV,
+    assert_same_weights,
+    windows,
+)
 
 
 @pytest.mark.parametrize(
     "config",
-    [*(replace(CONFIG, model=name) for name in ("vae", "autoencoder", "idec")), CONV, *CONTRASTIVE],
+    [
+        *(replace(CONFIG, model=name) for name in ("vae", "autoencoder", "idec")),
+        *(CONV, CALIBRATED, *CONTRASTIVE),
+    ],
 )
 def test_save_then_load_is_identity(tmp_path: Path, config: TrainConfig) -> None:
     features = windows() if config.model in CONVOLUTIONAL else blobs(30, groups=3)
@@ -28,6 +38,18 @@ def test_save_then_load_is_identity(tmp_path: Path, config: TrainConfig) -> None
     checkpoint.save(trained, tmp_path / "best.pth")
     loaded = checkpoint.load(tmp_path / "best.pth")
     assert_same_weights(trained, loaded)
+    np.testing.assert_array_equal(encode(loaded, features).values, encode(trained, features).values)
+
+
+def test_a_checkpoint_from_before_decoders_were_calibrated_is_read(tmp_path: Path) -> None:
+    features = windows()
+    trained = fit(features, CONV)
+    checkpoint.save(trained, tmp_path / "new.pth")
+    state = torch.load(tmp_path / "new.pth", weights_only=True)
+    del state["config"]["calibrated"]
+    torch.save(state, tmp_path / "old.pth")
+    loaded = checkpoint.load(tmp_path / "old.pth")
+    assert not loaded.config.calibrated
     np.testing.assert_array_equal(encode(loaded, features).values, encode(trained, features).values)
 
 
@@ -61,14 +83,16 @@ def test_a_resumed_training_is_the_unbroken_one(tmp_path: Path, stop: int) -> No
     assert resumed.history == unbroken.history
 
 
-@pytest.mark.parametrize("config", CONTRASTIVE)
-def test_a_resumed_contrastive_training_is_the_unbroken_one(
+@pytest.mark.parametrize("config", [*CONTRASTIVE, CALIBRATED])
+def test_a_resumed_convolutional_training_is_the_unbroken_one(
     tmp_path: Path, config: TrainConfig
 ) -> None:
     features, longer = windows(), replace(config, epochs=24)
     fit(features, replace(longer, epochs=20), checkpoint=tmp_path / "last.pth")
     resumed = fit(features, longer, checkpoint=tmp_path / "last.pth")
-    assert_same_weights(resumed, fit(features, longer))
+    unbroken = fit(features, longer)
+    assert_same_weights(resumed, unbroken)
+    assert resumed.history == unbroken.history
 
 
 def test_resumed_members_are_the_unbroken_ones(tmp_path: Path) -> None:

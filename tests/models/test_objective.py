@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
 
 from genre_vae.models.networks import Output
-from genre_vae.models.objective import elbo, loss, nt_xent
+from genre_vae.models.objective import elbo, loss, nt_xent, optimal_variance
 
 
 def output(b: int = 5, k: int = 3, d: int = 7, *, seed: int = 0) -> tuple[torch.Tensor, Output]:
@@ -71,6 +72,69 @@ def test_an_autoencoder_has_no_kl() -> None:
     found = elbo(x, out._replace(logvar=None), beta=100)
     assert found.kl == 0
     assert found.total == found.reconstruction
+
+
+@pytest.mark.parametrize("variance", [0.02, 0.5, 3.0])
+def test_with_a_variance_reconstruction_is_torchs_negative_log_likelihood(variance: float) -> None:
+    x, out = output()
+    assert out.reconstruction is not None
+    decoder = Normal(out.reconstruction, math.sqrt(variance))
+    surprise = -decoder.log_prob(x).sum(1).mean()  # type: ignore[no-untyped-call]
+    found = elbo(x, out, beta=2, variance=torch.tensor(variance))
+    torch.testing.assert_close(found.reconstruction, surprise)
+    torch.testing.assert_close(found.total, surprise + 2 * found.kl)
+
+
+def test_without_a_variance_it_is_a_half_and_only_the_constant_is_missing() -> None:
+    x, out = output(d=7)
+    bound = elbo(x, out, beta=4, variance=torch.tensor(0.5)).total
+    torch.testing.assert_close(elbo(x, out, beta=4).total + 3.5 * math.log(math.pi), bound)
+
+
+@pytest.mark.parametrize("factor", [0.5, 0.99, 1.01, 2.0])
+def test_no_other_variance_makes_the_batch_more_likely(factor: float) -> None:
+    x, out = output()
+    best = optimal_variance(x, out)
+    assert (
+        elbo(x, out, beta=1, variance=best).total < elbo(x, out, beta=1, variance=factor * best)[0]
+    )
+
+
+def test_at_its_optimum_the_bound_is_the_squared_error_with_a_beta_that_follows_it() -> None:
+    """The gradient is that of the error + 2 variance beta KL, divided by twice the variance, and
+    also that of d/2 times the logarithm of the error."""
+    x, out = output(d=7)
+
+    def gradient(objective: Callable[[Output, torch.Tensor], torch.Tensor]) -> torch.Tensor:
+        parts = [part.clone().requires_grad_() for part in out if part is not None]
+        made = Output(*parts)
+        found = torch.autograd.grad(objective(made, optimal_variance(x, made)), parts)
+        return torch.cat([part.flatten() for part in found])
+
+    bound = gradient(lambda made, v: elbo(x, made, beta=3, variance=v).total)
+    weighed = gradient(lambda made, v: elbo(x, made, beta=3 * 2 * v.item()).total)
+    torch.testing.assert_close(bound, weighed / (2 * optimal_variance(x, out)))
+
+    def logarithm(made: Output, _: torch.Tensor) -> torch.Tensor:
+        found = elbo(x, made, beta=3)
+        return 3.5 * found.reconstruction.log() + 3 * found.kl
+
+    torch.testing.assert_close(bound, gradient(logarithm))
+
+
+def test_each_member_has_its_own_variance() -> None:
+    (x, one), (y, two) = output(seed=0), output(seed=1)
+    batch, (_, both) = torch.cat([x, y]), output(b=10)
+    for place, made in enumerate((one, two)):
+        for part, own in zip(both, made, strict=True):
+            if part is not None and own is not None:
+                part[5 * place : 5 * place + 5] = own
+    variance = optimal_variance(batch, both, members=2)
+    alone = torch.stack([optimal_variance(x, one), optimal_variance(y, two)])
+    torch.testing.assert_close(variance, alone)
+    found = elbo(batch, both, beta=1, variance=variance, members=2).total
+    expected = [elbo(x, one, beta=1, variance=alone[0]), elbo(y, two, beta=1, variance=alone[1])]
+    torch.testing.assert_close(found, torch.stack([each.total for each in expected]))
 
 
 def projections(b: int = 5, views: int = 2, p: int = 4, *, seed: int = 0) -> torch.Tensor:
@@ -146,6 +210,17 @@ def test_the_loss_is_the_elbo_and_the_weighed_contrast(contrast: float) -> None:
     torch.testing.assert_close(found.contrast, term)
     torch.testing.assert_close(found.total, bound.total + contrast * term)
     torch.testing.assert_close(found[1:3], bound[1:3])
+    calibrated = loss(  # beside the squared error the term weighs the same, whatever the variance
+        x,
+        out._replace(projection=projected),
+        beta=2,
+        variance=torch.tensor(0.01),
+        contrast=contrast,
+        temperature=0.3,
+        views=2,
+    )
+    nats = elbo(x, out, beta=2, variance=torch.tensor(0.01)).total
+    torch.testing.assert_close(calibrated.total, nats + contrast * term / 0.02)
     torch.testing.assert_close(loss(x, out, beta=2, contrast=contrast), bound)  # nothing to compare
 
 

@@ -13,11 +13,19 @@ from genre_vae.models import training
 from genre_vae.models.checkpoint import Epoch, TrainedModel
 from genre_vae.models.config import CONTRASTIVE as CONTRASTIVE_NAMES
 from genre_vae.models.config import CONVOLUTIONAL, MODELS, TrainConfig
+from genre_vae.models.encoding import variance_explained
 from genre_vae.models.members import split
 from genre_vae.models.training import fit
 from genre_vae.records import FeatureSet, InputError
 from tests.helpers import blobs
-from tests.models.inputs import CONFIG, CONTRASTIVE, CONV, assert_same_weights, windows
+from tests.models.inputs import (
+    CALIBRATED,
+    CONFIG,
+    CONTRASTIVE,
+    CONV,
+    assert_same_weights,
+    windows,
+)
 
 
 def test_equal_seeds_give_equal_weights_and_others_do_not() -> None:
@@ -135,6 +143,40 @@ def test_the_history_adds_up_with_a_contrastive_term() -> None:
         parts = epoch.val_reconstruction + epoch.val_kl + 100 * epoch.val_contrast
         assert epoch.val_loss == pytest.approx(parts, rel=1e-5)
         assert epoch.val_contrast > 0
+
+
+def test_the_history_of_a_calibrated_decoder_is_in_nats_and_adds_up() -> None:
+    config = replace(CALIBRATED, contrast=100.0)
+    for weighed in (CALIBRATED, replace(CALIBRATED, beta=3.0)):
+        for epoch in fit(windows(), weighed).history:
+            parts = epoch.val_reconstruction + weighed.beta * epoch.val_kl
+            assert epoch.val_loss == pytest.approx(parts, rel=1e-5)
+    found = fit(windows(), config).history[-1]
+    assert found.val_loss > found.val_reconstruction + found.val_kl + 100 * found.val_contrast
+
+
+def test_the_variance_of_a_decoder_is_that_of_the_training_tracks() -> None:
+    """Held-out tracks that cannot be reconstructed are as unlikely as that variance says, and
+    nothing in training heeds them."""
+    features, config = windows(), replace(CALIBRATED, epochs=25, lr=1e-2)
+    held_out = ~split(features.ids, val_fraction=config.val_fraction, seed=config.seed)
+    values = features.values.copy()
+    values[held_out] = np.random.default_rng(0).uniform(-80, 0, values[held_out].shape)
+    clean, planted = fit(features, config), fit(features.derive("mel", values), config)
+    for one, two in zip(clean.history, planted.history, strict=True):
+        assert one.train_loss == two.train_loss
+    d = values[0, 0].size
+    worst = d / 2 * np.log(2 * np.pi * np.e / 3)  # with a variance of its own, wherever it is gray
+    assert planted.history[-1].val_reconstruction > 2 * worst
+    assert clean.history[-1].val_reconstruction < 0
+
+
+def test_a_calibrated_decoder_reconstructs_what_a_variance_of_a_half_leaves_out() -> None:
+    features = own_voices(40)
+    calibrated = replace(CALIBRATED, latent_dim=32, epochs=60, patience=60)
+    wide = replace(calibrated, calibrated=False)
+    shares = [variance_explained(fit(features, config), features) for config in (calibrated, wide)]
+    assert shares[0] > shares[1] + 0.05
 
 
 def test_the_conv_vae_reconstructs_real_windows_better_than_their_mean(gtzan_mini: Path) -> None:
