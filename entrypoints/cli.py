@@ -21,7 +21,7 @@ import click
 
 from genre_vae import options as every
 from genre_vae.config import Given
-from genre_vae.options import Choice, Kind, Number, Several, Whole
+from genre_vae.kinds import Choice, Kind, Number, Several, Whole
 from genre_vae.records import InputError
 
 if TYPE_CHECKING:
@@ -70,7 +70,9 @@ def _named(kind: Kind) -> str:
         return "|".join(kind.names)
     if isinstance(kind, Several):
         return f"{_named(kind.of)},..."
-    return {"Whole": "integer", "Number": "number"}.get(type(kind).__name__, "text")
+    if isinstance(kind, Whole):
+        return "|".join([*kind.words, "integer"])
+    return "number" if isinstance(kind, Number) else "text"
 
 
 def read(kind: Kind, text: str) -> Any:
@@ -86,10 +88,17 @@ def read(kind: Kind, text: str) -> Any:
     if isinstance(kind, Choice):
         return _choice(kind, text)
     if isinstance(kind, Whole):
-        if text.isascii() and text.isdecimal() and kind.low <= int(text) <= kind.high:
-            return int(text)
-        raise ValueError(f"{text!r} is not a whole number from {kind.low} to {kind.high}")
+        return _whole(kind, text)
     return _number(kind, text) if isinstance(kind, Number) else text
+
+
+def _whole(kind: Whole, text: str) -> int | str:
+    if text in kind.words:
+        return text
+    if text.isascii() and text.isdecimal() and kind.low <= int(text) <= kind.high:
+        return int(text)
+    nor = "".join(f", nor {word!r}" for word in kind.words)
+    raise ValueError(f"{text!r} is not a whole number from {kind.low} to {kind.high}{nor}")
 
 
 def _number(kind: Number, text: str) -> float:

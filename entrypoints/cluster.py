@@ -23,11 +23,14 @@ def main(run: Run, given: Given) -> None:
     What is not there yet, features and the trained model, is made first.
     """
     from genre_vae.stages.cluster import cluster
+    from genre_vae.stages.count import count
     from genre_vae.stages.inputs import inputs
     from genre_vae.stages.train import train
 
-    embedding = train(run, given, inputs(run, given), *given.single())
-    cluster(run, given, embedding, given.algorithm)
+    seen = inputs(run, given)
+    counted = count(run, given, seen)
+    embedding = train(run, given, seen, *given.single(), counted)
+    cluster(run, given, embedding, given.algorithm, counted)
 
 
 if __name__ == "__main__":

@@ -19,9 +19,8 @@ def main(run: Run, given: Given) -> None:
     A row that labels touched is refused: a new track's genre is what nobody knows.
     """
     from genre_vae import levels
-    from genre_vae.stages.collect import catalog_of
 
-    levels.register_best(run, given, catalog_of(run, given))
+    levels.register_best(run, given)
 
 
 if __name__ == "__main__":

@@ -11,10 +11,11 @@ import numpy.typing as npt
 
 from genre_vae.records import FeatureSet, InputError, IntArray, known_genres
 
-DETERMINISTIC = ("agglomerative", "DBSCAN")  # clusterers without random starts
-FIND_THEIR_NUMBER = ("DBSCAN",)  # clusterers that ignore n_clusters
+DETERMINISTIC = ("agglomerative", "DBSCAN", "HDBSCAN")  # clusterers without random starts
+FIND_THEIR_NUMBER = ("DBSCAN", "HDBSCAN")  # clusterers that ignore n_clusters
 MIN_SAMPLES = 5  # DBSCAN's core points have that many neighbours within eps, themselves included
-MAX_CHOSEN = 20  # clusters that `choose_n_clusters` tries at most
+MIN_CLUSTER = 5  # tracks in a cluster of HDBSCAN, at least
+MIN_SHARE = 20  # and at least that part of the tracks: so many clusters at most
 N_INIT = 10  # restarts of k-means, the best of which is kept
 N_NEIGHBORS = 10  # edges of a row in the spectral graph, itself included: scikit-learn's default
 
@@ -40,6 +41,15 @@ def _dbscan(values: Floats, n_clusters: int, seed: int, eps: float | None) -> An
     return DBSCAN(eps=knee_eps(values) if eps is None else eps, min_samples=MIN_SAMPLES)
 
 
+def _hdbscan(values: Floats, n_clusters: int, seed: int, eps: float | None) -> Any:
+    from sklearn.cluster import HDBSCAN
+
+    # min_samples=1 leaves distances as they are. To stretch them by the distance to the fifth
+    # neighbour, as min_samples=5 does, takes half of a cluster's tracks where it has ten.
+    size = max(MIN_CLUSTER, len(values) // MIN_SHARE)
+    return HDBSCAN(min_cluster_size=size, min_samples=1, algorithm="brute", copy=True)
+
+
 def _spectral(values: Floats, n_clusters: int, seed: int, eps: float | None) -> Any:
     from sklearn.cluster import SpectralClustering
 
@@ -57,6 +67,7 @@ CLUSTERERS: Mapping[str, Callable[[Floats, int, int, float | None], Any]] = {
     "k-means": _k_means,
     "agglomerative": _agglomerative,
     "DBSCAN": _dbscan,
+    "HDBSCAN": _hdbscan,
     "spectral": _spectral,
 }
 ALGORITHMS = tuple(CLUSTERERS)
@@ -76,13 +87,15 @@ def cluster(
     ----------
     values : (n, d)
         One row for each track.
-    algorithm : {"k-means", "agglomerative", "DBSCAN", "spectral"}
+    algorithm : {"k-means", "agglomerative", "DBSCAN", "HDBSCAN", "spectral"}
         Agglomerative clustering uses Ward's criterion. DBSCAN (Ester et al., 1996) with
-        `MIN_SAMPLES` finds the number of clusters by itself, which can be one or none. Spectral
-        clustering (von Luxburg, 2007) is k-means on the eigenvectors of the graph of nearest
-        neighbours, and follows a cluster of any shape.
+        `MIN_SAMPLES` finds the number of clusters by itself, which can be one or none. HDBSCAN
+        (Campello, Moulavi & Sander, 2013) does so over all radii at once: of the tree of single
+        linkage it takes the clusters that last longest, each of `MIN_CLUSTER` tracks at least and
+        of one in `MIN_SHARE`, which can be none. Spectral clustering (von Luxburg, 2007) is k-means
+        on the eigenvectors of the graph of nearest neighbours, and follows a cluster of any shape.
     n_clusters
-        At least 2 and fewer than n. DBSCAN ignores it.
+        At least 2 and fewer than n. `FIND_THEIR_NUMBER` ignore it.
     seed
         Random seed of k-means' starts, and so of spectral clustering; the others are deterministic.
     eps
@@ -91,7 +104,8 @@ def cluster(
     Returns
     -------
     (n,) int64
-        Cluster numbers from 0, in the order of first appearance; -1 is DBSCAN's noise.
+        Cluster numbers from 0, in the order of first appearance; -1 is DBSCAN's and HDBSCAN's
+        noise.
 
     Raises
     ------
@@ -193,63 +207,25 @@ def renumbered(clusters: npt.NDArray[np.integer]) -> IntArray:
     return np.array([numbers[number] for number in clusters.tolist()], dtype=np.int64)
 
 
-def choose_n_clusters(values: npt.NDArray[np.floating], *, seed: int) -> int:
-    """The number of k-means clusters, 2 to `MAX_CHOSEN`, with the highest silhouette.
-
-    It serves collections without genres, where nothing else says how many there are.
-
-    Parameters
-    ----------
-    values : (n, d)
-    seed
-        Random seed of k-means' starts.
-
-    Raises
-    ------
-    InputError
-        If there are fewer than three rows.
-
-    References
-    ----------
-    Rousseeuw (1987), "Silhouettes: a graphical aid to the interpretation and validation of cluster
-    analysis".
-    """
-    from sklearn.metrics import silhouette_score
-
-    def silhouette(n_clusters: int) -> float:
-        found = cluster(values, algorithm="k-means", n_clusters=n_clusters, seed=seed)
-        few = len(np.unique(found)) < 2  # equal rows end up in one cluster
-        return -1.0 if few else float(silhouette_score(values, found))
-
-    if len(values) < 3:
-        raise InputError(f"{len(values)} tracks: the number of clusters cannot be chosen from them")
-    return max(range(2, min(MAX_CHOSEN, len(values) - 1) + 1), key=silhouette)
-
-
-def resolve_n_clusters(n_clusters: int | None, features: FeatureSet, *, seed: int) -> int:
+def resolve_n_clusters(n_clusters: int | None, features: FeatureSet) -> int:
     """The number of clusters to make.
 
     Parameters
     ----------
     n_clusters
-        The number asked for. None takes one for each known genre, or what `choose_n_clusters`
-        finds where fewer than two genres are known.
-    features : values (n, d)
+        The number asked for. None takes one for each known genre.
+    features
         What will be clustered.
-    seed
-        Random seed of `choose_n_clusters`.
 
     Raises
     ------
     InputError
-        If there are as many genres as tracks, or too few tracks to choose a number from.
+        If fewer than two genres are known, or as many as there are tracks.
     """
     if n_clusters is not None:
         return n_clusters
-    if not features.has_labels:
-        return choose_n_clusters(features.values, seed=seed)
     genres = len(known_genres(features.labels))
-    if genres >= len(features):
+    if not 2 <= genres < len(features):
         raise InputError(
             f"{features.name}: {len(features)} tracks in {genres} genres cannot be clustered "
             "by genre: give n_clusters, or more tracks"

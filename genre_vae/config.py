@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from genre_vae.clustering import DETERMINISTIC
+from genre_vae.clustering import DETERMINISTIC, FIND_THEIR_NUMBER
 from genre_vae.methods import BY_KEY, Method, row_of
 from genre_vae.models.config import CONVOLUTIONAL, TrainConfig
 from genre_vae.options import Options
@@ -19,7 +19,31 @@ from genre_vae.records import InputError, LabelUse
 
 T = TypeVar("T")
 
-WITHOUT_KL = ("autoencoder", "contrastive")  # models whose objective has no KL term to weigh
+WITHOUT_KL = (
+    "autoencoder",
+    "idec",
+    "contrastive",
+)  # models whose objective has no KL term to weigh
+
+
+@dataclass(frozen=True)
+class Counted:
+    """How many clusters to make.
+
+    Parameters
+    ----------
+    n_clusters
+        The number; None takes one for each genre.
+    by
+        What it was taken from: ``given``, the ``genres``, ``chosen`` from the values, or ``no clear
+        number`` where that gave a candidate only.
+    why
+        Why it was chosen, in a sentence.
+    """
+
+    n_clusters: int | None
+    by: str
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -88,7 +112,12 @@ class Given(Options):
         return row_of(train), train
 
     def cluster(
-        self, algorithm: str, *, seeds: tuple[int, ...] = (), variant: str = ""
+        self,
+        algorithm: str,
+        counted: Counted,
+        *,
+        seeds: tuple[int, ...] = (),
+        variant: str = "",
     ) -> ClusterConfig:
         """The clustering of an embedding; `seeds` are its members', where it has some.
 
@@ -96,9 +125,12 @@ class Given(Options):
         result are no repetition.
         """
         count = len(seeds) or (1 if algorithm in DETERMINISTIC else self.seeds)
+        finds = algorithm in FIND_THEIR_NUMBER
         return ClusterConfig(
             algorithm=algorithm,
-            n_clusters=self.n_clusters,
+            n_clusters=counted.n_clusters,
+            n_clusters_by="clusterer" if finds else counted.by,
+            n_clusters_why="" if finds else counted.why,
             eps=self.eps if algorithm == "DBSCAN" else None,
             seed=seeds[0] if seeds else self.seed,
             seeds=count,
@@ -130,8 +162,8 @@ class BaselineConfig:
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """A model trained once per seed, from that of `train` on; `n_clusters` is for a CVAE
-    conditioned on clusters."""
+    """A model trained once per seed, from that of `train` on; `n_clusters` is for
+    those that make clusters of their own."""
 
     row: RowConfig
     train: TrainConfig
@@ -164,10 +196,16 @@ class FuseConfig:
 
 @dataclass(frozen=True)
 class ClusterConfig:
-    """A clustering, once per seed; `variant` sets the row of a sweep apart from the method's."""
+    """A clustering, once per seed; `variant` sets the row of a sweep apart from the method's.
+
+    `n_clusters_by` is what the number of clusters was taken from: ``given``, the ``genres``, the
+    ``clusterer`` itself, or `Counted.by` with its reason in `n_clusters_why`.
+    """
 
     algorithm: str
     n_clusters: int | None
+    n_clusters_by: str
+    n_clusters_why: str
     eps: float | None
     seed: int
     seeds: int
@@ -177,6 +215,14 @@ class ClusterConfig:
     def numbers(self) -> tuple[int, ...]:
         """The seeds."""
         return tuple(range(self.seed, self.seed + self.seeds))
+
+
+@dataclass(frozen=True)
+class CountConfig:
+    """The name of the input in which clusters are counted, and the seed of its random halves."""
+
+    reads: str
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -203,6 +249,13 @@ class VectorsConfig:
 
 
 @dataclass(frozen=True)
+class CombinedConfig:
+    """The names of inputs that stand side by side."""
+
+    reads: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class AuditConfig:
     """An audit's random draws."""
 
@@ -211,11 +264,13 @@ class AuditConfig:
 
 @dataclass(frozen=True)
 class TableConfig:
-    """A level's table; `names` are the Medium table's for each method."""
+    """A level's table; `names` are the Medium table's for each method, `against` is the run of the
+    row that the others were asked to be compared with."""
 
     level: str
     collection: str
     names: tuple[tuple[str, str], ...]
+    against: str | None = None
 
 
 @dataclass(frozen=True)

@@ -7,21 +7,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from genre_vae import methods
-from genre_vae.clustering import ALGORITHMS, resolve_n_clusters
-from genre_vae.collection.catalog import Catalog
-from genre_vae.config import Given
+from genre_vae.clustering import ALGORITHMS
+from genre_vae.config import Counted, Given
 from genre_vae.evaluation.table import RANKED_BY, Row, newest
 from genre_vae.methods import Method
 from genre_vae.records import Embedding, InputError, LabelUse
-from genre_vae.stages.audit import Audits, audit
 from genre_vae.stages.cluster import Clustering, cluster
+from genre_vae.stages.collect import catalog_of, collect
 from genre_vae.stages.compare import Table, clusterings_of, compare, evaluate, rows_of
+from genre_vae.stages.count import count
 from genre_vae.stages.draw import Figures, draw, draw_hard
-from genre_vae.stages.fuse import fuse
-from genre_vae.stages.inputs import Inputs, inputs
-from genre_vae.stages.lyrics import Words, lyrics
+from genre_vae.stages.embed import Key, Made, embed
+from genre_vae.stages.inputs import inputs
 from genre_vae.stages.register import is_servable, register
-from genre_vae.stages.train import train
 from genre_vae.tracking.run import Run
 from genre_vae.tracking.stage import Artifact
 
@@ -42,6 +40,9 @@ class Level:
         The maps that it draws: the key of a method, and the name of the file.
     lyrics
         Whether it reads lyrics, and so audits what carries the label.
+    on_descriptor
+        Methods that read the descriptor as well, where ``input`` is ``audio``: it is from scratch
+        too.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Level:
     beside: tuple[str, ...] = ()
     figures: Mapping[str, str] = field(default_factory=dict)
     lyrics: bool = True
+    on_descriptor: tuple[str, ...] = ()
 
     def chosen(self, given: Given) -> list[Method]:
         """The methods that are made: its own, or those given."""
@@ -94,15 +96,17 @@ FUSIONS = ("multimodal_concatenate", "multimodal", "multimodal_late", "multimoda
 HARD = Level(
     "hard",
     (
-        *("pca", "raw", "autoencoder", "vae", "conv_vae", "betavae"),
+        *("pca", "raw", "autoencoder", "idec", "vae", "conv_vae", "betavae"),
         *("cvae", "cvae_decoder", "cvae_clusters", "contrastive_vae", "contrastive", *FUSIONS),
     ),
     beside=("multimodal_concatenate", "multimodal_late"),
+    on_descriptor=("raw", "pca", "autoencoder", "idec", "vae", "betavae"),
 )
 LEVELS = {level.name: level for level in (EASY, MEDIUM, HARD)}
 FUSED_CLUSTERERS = ("k-means", "agglomerative")  # of fusions in Hard, and of multimodal
 
-Clusterings = dict[tuple[str, str], Artifact[Clustering]]  # by method and clusterer
+
+Clusterings = dict[tuple[Key, str], Artifact[Clustering]]  # by embedding and clusterer
 
 
 @dataclass(frozen=True)
@@ -113,102 +117,16 @@ class Outcome:
     shown: Sequence[Artifact[Any]]
 
 
-@dataclass
-class Made:
-    """The embeddings of a level by the key of their method, and what they were made of."""
-
-    inputs: Inputs
-    words: Artifact[Words] | None = None
-    audited: Artifact[Audits] | None = None
-    embeddings: dict[str, Artifact[Embedding]] = field(default_factory=dict)
-
-
-def embed(run: Run, given: Given, level: Level, among: Iterable[Method] = ()) -> Made:
-    """The embeddings of a level's methods.
-
-    A method whose needs are not there is left out, with a line that says why.
-
-    Parameters
-    ----------
-    among
-        The methods between which a number of an option is for its owner; the level's own, if none
-        are given.
-
-    Raises
-    ------
-    InputError
-        If no method is left.
-    """
-    chosen = level.chosen(given)
-    made = Made(inputs(run, given))
-    check_count(given, made.inputs)
-    if level.lyrics:  # before anything is trained: what is wrong with a file shows at once
-        made.words = lyrics(run, given, made.inputs.audio)
-        made.audited = audit(run, given, made.inputs, made.words)
-    rivals = list(among) or level.own
-    for method in chosen:
-        lacks = _lacks(given, made, method, rivals)
-        if lacks:
-            print(f"{'':<10} {method.title} left out: {lacks}", flush=True)
-        else:
-            _embed(run, given, made, method, rivals)
-    if not made.embeddings:
-        raise InputError(f"no method of {level.name} is left: each is left out above, with why")
-    return made
-
-
-def _lacks(given: Given, made: Made, method: Method, rivals: Sequence[Method]) -> str:
-    """What a method needs that is not there; empty, if nothing is missing."""
-    if method.needs_genres and not made.inputs.features.has_labels:
-        return "it needs genres"
-    if method.fusion and made.words is None:
-        return "it needs lyrics"
-    if method.key in ("contrastive_vae", "contrastive"):
-        owner = methods.BY_KEY["contrastive_vae"]
-        if given.mel_view != "windows":
-            return f"it contrasts windows of a track, and mel_view={given.mel_view} has one"
-        if given.train(owner, among=rivals).contrast == 0:
-            return "contrast=0"
-    return ""
-
-
-def _embed(
-    run: Run, given: Given, made: Made, method: Method, rivals: Sequence[Method]
-) -> Artifact[Embedding]:
-    """A method's embedding; one whose embedding the lyrics join is made first."""
-    if method.key in made.embeddings:
-        return made.embeddings[method.key]
-    if not method.fusion:
-        config = None if method.train is None else given.train(method, among=rivals)
-        found = train(run, given, made.inputs, method, config)
-    else:
-        base = None
-        if method.fused_with:
-            base = _embed(run, given, made, methods.BY_KEY[method.fused_with], rivals)
-        assert made.words is not None, "without lyrics there are no fusions"
-        assert made.audited is not None, "a level with lyrics audits them"
-        found = fuse(run, given, made.inputs, base, made.words, made.audited, method)
-    made.embeddings[method.key] = found
-    return found
-
-
-def check_count(given: Given, seen: Inputs) -> None:
-    """Refuse at the door what cannot be clustered, not after everything was trained."""
-    features = seen.features
-    if given.n_clusters is not None or features.has_labels:
-        count = resolve_n_clusters(given.n_clusters, features, seed=given.seed)
-        if count >= len(features):
-            raise InputError(
-                f"n_clusters={count} with {len(features)} tracks: at most {len(features) - 1}"
-            )
-
-
 def cluster_all(
-    run: Run, given: Given, embeddings: Mapping[str, Artifact[Embedding]], clusterers: Sequence[str]
+    run: Run,
+    given: Given,
+    counted: Counted,
+    embeddings: Mapping[Key, Artifact[Embedding]],
+    clusterers: Sequence[str],
 ) -> Clusterings:
     """Every embedding with every clusterer."""
     return {
-        (key, algorithm): cluster(run, given, embedding, algorithm)
+        (key, algorithm): cluster(run, given, embedding, algorithm, counted)
         for key, embedding in embeddings.items()
         for algorithm in clusterers
     }
@@ -219,9 +137,9 @@ def maps(
 ) -> list[Artifact[Figures]]:
     """The maps of a level, each with its k-means clusters."""
     return [
-        draw(run, given, made.embeddings[key], clusterings[key, "k-means"], name)
+        draw(run, given, made.embeddings[Key(key)], clusterings[Key(key), "k-means"], name)
         for key, name in level.figures.items()
-        if (key, "k-means") in clusterings
+        if (Key(key), "k-means") in clusterings
     ]
 
 
@@ -239,18 +157,32 @@ def in_table(level: Level, given: Given, rows: Sequence[Row]) -> list[Row]:
     return newest(rows, models=level.compared(given), algorithms=level.clusterers)
 
 
+def embed_all(run: Run, given: Given, level: Level, among: Iterable[Method] = ()) -> Made:
+    """The embeddings of a level's methods; `among` are those between which a number of an option is
+    for its owner: the level's own, if none are given."""
+    return embed(
+        run,
+        given,
+        level.chosen(given),
+        rivals=list(among) or level.own,
+        reads_lyrics=level.lyrics,
+        also_on_descriptor=level.on_descriptor,
+    )
+
+
 def easy_or_medium(run: Run, given: Given, level: Level, among: Iterable[Method] = ()) -> Outcome:
     """Every stage of the Easy or the Medium level, in order."""
-    made = embed(run, given, level, among)
+    made = embed_all(run, given, level, among)
     kept = {key: made.embeddings[key] for key in _asked(level, given, made)}
-    clusterings = cluster_all(run, given, kept, level.clusterers)
+    clusterings = cluster_all(run, given, made.counted, kept, level.clusterers)
     figures = maps(run, given, level, made, clusterings)
     return Outcome(table_of(run, given, level, made, list(clusterings.values())), figures)
 
 
-def _asked(level: Level, given: Given, made: Made) -> list[str]:
-    """The methods that were asked for, without those that only a fusion needed."""
-    return [method.key for method in level.chosen(given) if method.key in made.embeddings]
+def _asked(level: Level, given: Given, made: Made) -> list[Key]:
+    """The embeddings that were asked for, without those that only a fusion needed."""
+    asked = {method.key for method in level.chosen(given)}
+    return [key for key in made.embeddings if key.method in asked]
 
 
 def hard(
@@ -263,13 +195,13 @@ def hard(
 ) -> Outcome:
     """Every stage of the Hard level, in order; the last one, which registers the best model, where
     the caller wants a model and ``register`` says yes."""
-    made = embed(run, given, level, among)
+    made = embed_all(run, given, level, among)
     assert made.audited is not None, "Hard audits"
     keys = _asked(level, given, made)
     kept = {key: made.embeddings[key] for key in keys}
-    clusterings = cluster_all(run, given, kept, level.clusterers)
-    fused = {key: one for key, one in kept.items() if methods.BY_KEY[key].fusion}
-    more = cluster_all(run, given, fused, FUSED_CLUSTERERS[1:])
+    clusterings = cluster_all(run, given, made.counted, kept, level.clusterers)
+    fused = {key: one for key, one in kept.items() if methods.BY_KEY[key.method].fusion}
+    more = cluster_all(run, given, made.counted, fused, FUSED_CLUSTERERS[1:])
     found = [*clusterings.values(), *more.values()]
     dataset = made.inputs.audio.dataset
     by_id = {row.run_id: row for row in rows_of(run, dataset, found)}
@@ -281,7 +213,7 @@ def hard(
     shown += _figures(run, given, made, clusterings, compared)
     wanted = registers and given.register == "yes"
     if wanted and any(is_servable(row) for row in ranked):
-        register(run, given, dataset, ranked, found)
+        register(run, given, made.inputs.audio, ranked, found)
     elif wanted:
         print(f"{'register':<10} nothing: no row that labels left alone can place a new track")
     return Outcome(compared, shown)
@@ -296,11 +228,11 @@ def _figures(
     ranked = [str(run_id) for run_id in frame["run_id"][frame["rank"].notna()]]
     key_of = {one.run_id: key for (key, _), one in clusterings.items()}
     best = [key_of[run_id] for run_id in ranked]
-    trained = [key for key in best if methods.BY_KEY[key].train is not None]
+    trained = [key for key in best if methods.BY_KEY[key.method].train is not None]
     if not best:
         return []
     key = (trained or best)[0]
-    other = made.embeddings.get("vae" if key == "conv_vae" else "conv_vae")
+    other = made.embeddings.get(Key("vae" if key.method == "conv_vae" else "conv_vae"))
     beside = [] if other is None or not trained else [other]
     embedding, clustering = made.embeddings[key], clusterings[key, "k-means"]
     return [draw_hard(run, given, made.inputs, embedding, clustering, beside=beside)]
@@ -330,14 +262,15 @@ def do_all(run: Run, given: Given) -> None:
 def multimodal(run: Run, given: Given) -> Artifact[Table]:
     """Audio and lyrics fused in every way, clustered and scored."""
     level = Level("multimodal", FUSIONS)
-    made = embed(run, given, level)
-    found = list(cluster_all(run, given, made.embeddings, FUSED_CLUSTERERS).values())
+    made = embed_all(run, given, level)
+    found = list(cluster_all(run, given, made.counted, made.embeddings, FUSED_CLUSTERERS).values())
     rows = rows_of(run, made.inputs.audio.dataset, found)
     return evaluate(run, made.inputs.audio, rows, found)
 
 
-def register_best(run: Run, given: Given, dataset: Catalog) -> None:
+def register_best(run: Run, given: Given) -> None:
     """Register the best of the Hard level's newest rows, or the clustering run that is given."""
+    dataset = catalog_of(run, given)
     if given.run is None:
         rows = in_table(HARD, given, rows_of(run, dataset))
         if not rows:
@@ -345,7 +278,7 @@ def register_best(run: Run, given: Given, dataset: Catalog) -> None:
                 f"no finished hard clustering of {dataset.folder} in the tracking store: "
                 "run the entry point hard first"
             )
-        register(run, given, dataset, rows)
+        register(run, given, collect(run, given), rows)
         return
     rows, found = clusterings_of(run, dataset, given.run)
     about = rows[0].about
@@ -354,7 +287,7 @@ def register_best(run: Run, given: Given, dataset: Catalog) -> None:
             f"{about.method} is an oracle (label use {about.label_use}): it cannot be registered, "
             "since the genre of a new track is not known"
         )
-    register(run, given, dataset, rows, found)
+    register(run, given, collect(run, given), rows, found)
 
 
 def draw_level(run: Run, given: Given, level: Level) -> None:
@@ -364,9 +297,9 @@ def draw_level(run: Run, given: Given, level: Level) -> None:
         return
     if not any(method.key in level.figures for method in level.chosen(given)):
         raise InputError(f"{level.name} draws {', '.join(level.figures)}, none of those methods")
-    made = embed(run, given, level)
+    made = embed_all(run, given, level)
     kept = {key: made.embeddings[key] for key in _asked(level, given, made)}
-    drawn = maps(run, given, level, made, cluster_all(run, given, kept, ["k-means"]))
+    drawn = maps(run, given, level, made, cluster_all(run, given, made.counted, kept, ["k-means"]))
     if drawn:  # all of them, not the last one's alone
         run.summary(drawn[-1], drawn)
 
@@ -379,7 +312,8 @@ def draw_run(run: Run, given: Given, run_id: str) -> None:
         (embedding,) = run.inputs(found)
         draw_hard(run, given, seen, embedding, found)
     elif found.stage.name in ("train", "fuse"):
-        draw_hard(run, given, seen, found, cluster(run, given, found, "k-means"))
+        counted = count(run, given, seen)
+        draw_hard(run, given, seen, found, cluster(run, given, found, "k-means", counted))
     else:
         what = "runs of train, fuse and cluster can be drawn"
         raise InputError(f"run {run_id!r} is one of {found.stage.name}: {what}")

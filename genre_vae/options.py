@@ -1,6 +1,6 @@
 """Every option once: its name, default, kind, group and help.
 
-``auto`` is None from the door on. The command line's own types are made of the kinds in
+``auto`` is None from the door on. The command line's own types are made of `genre_vae.kinds` in
 `entrypoints.cli`; nothing here knows it.
 """
 
@@ -13,52 +13,9 @@ from typing import Any
 
 from genre_vae import clustering
 from genre_vae.evaluation import metrics
+from genre_vae.kinds import Choice, Kind, Number, Several, Text, Whole
 from genre_vae.methods import BY_KEY, MODELS, RENAMED
-from genre_vae.records import LabelUse
-
-
-@dataclass(frozen=True)
-class Text:
-    """Any text."""
-
-
-@dataclass(frozen=True)
-class Whole:
-    """A whole number from `low` to `high`."""
-
-    low: int
-    high: int = 1_000_000
-
-
-@dataclass(frozen=True)
-class Number:
-    """A finite number from `low`, or above it, to `high`."""
-
-    low: float
-    high: float = 1e6
-    above: bool = False
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One of some names; a name in `renamed` is an older one, read as its new one and reported."""
-
-    names: tuple[str, ...]
-    renamed: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True)
-class Several:
-    """Some values of another kind between commas, `least` at least and `most` at most; where they
-    are to be `distinct`, equal ones count once."""
-
-    of: Whole | Number | Choice
-    least: int = 1
-    most: int = 1000
-    distinct: bool = False
-
-
-Kind = Text | Whole | Number | Choice | Several
+from genre_vae.records import Geometry, LabelUse
 
 
 def option(default: Any, kind: Kind, group: str, help: str, *, declared: bool = False) -> Any:
@@ -82,6 +39,7 @@ def option(default: Any, kind: Kind, group: str, help: str, *, declared: bool = 
 
 
 AUTO = "auto"
+CHOOSE = "choose"  # a number that is found in the data, whatever else is known
 LEVELS = ("easy", "medium", "hard")
 _ABOVE_ZERO = Number(0, above=True)
 _FROM_ZERO = Number(0)
@@ -118,9 +76,10 @@ class Options:
         "audio",
         Text(),
         "input",
-        "Input of dense models and baselines: 'audio' (MFCC statistics), 'musicnn' (a tagger "
-        "trained on other music), or a file of vectors (.npy, .npz, .csv, .parquet). Models with "
-        "convolutions read mel windows in any case.",
+        "What dense models and baselines read: 'audio' (MFCC statistics; in hard and main the "
+        "descriptor beside them), 'mfcc', 'descriptor' (timbre, harmony, dynamics and rhythm), "
+        "'musicnn' (a tagger trained on other music), a file of vectors (.npy, .npz, .csv, "
+        ".parquet), or several of these, as in musicnn+descriptor.",
         declared=True,
     )
     input_about: str = option(
@@ -131,6 +90,13 @@ class Options:
         Choice(("unstated", *(str(use) for use in LabelUse))),
         "input",
         "How far this collection's genres reached into a file's vectors, as far as you know.",
+    )
+    geometry: str | None = option(
+        None,
+        Choice(tuple(Geometry)),
+        "input",
+        "How vectors are compared: every dimension standardised, by cosine (unit length), or as "
+        "they are; 'auto': measurements standardised, a tagger's and a file's vectors by cosine.",
     )
     musicnn_wheel: str | None = option(
         None,
@@ -155,14 +121,23 @@ class Options:
     level: str = option(
         "easy", Choice(LEVELS), "level", "The level whose table or figures are made.", declared=True
     )
+    against: str = option(
+        "",
+        Text(),
+        "against",
+        "A row to compare every ranked row with, decided before the scores were seen: a method's "
+        "key, such as pca, or its name in the table; '' for none.",
+        declared=True,
+    )
     algorithm: str = option(
         "k-means", Choice(clustering.ALGORITHMS), "cluster", "The clusterer.", declared=True
     )
-    n_clusters: int | None = option(
+    n_clusters: int | str | None = option(
         None,
-        Whole(2),
+        Whole(2, words=(CHOOSE,)),
         "cluster",
-        "Number of clusters; 'auto': as many as there are genres.",
+        "Number of clusters; 'choose': the one whose clusters are found again in the other half of "
+        "the tracks; 'auto': as many as there are genres, and without genres 'choose'.",
         declared=True,
     )
     eps: float | None = option(

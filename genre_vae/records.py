@@ -11,7 +11,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +38,24 @@ class LabelUse(enum.IntEnum):
 
     def __str__(self) -> str:
         return self.name.lower()
+
+
+class Geometry(enum.StrEnum):
+    """How the values of a block are compared. `genre_vae.scaling` makes distances of it."""
+
+    STANDARDISED = "standardised"  # measurements: every dimension counts the same
+    COSINE = "cosine"  # pretrained vectors: the angle counts, and the length does not
+    AS_IS = "as-is"  # learned codes: the Euclidean distance of the values themselves
+
+
+class Block(NamedTuple):
+    """Columns of a FeatureSet that belong together: what they are, how many, how compared, and
+    their weight in the squared distances beside that of other blocks."""
+
+    name: str
+    width: int
+    geometry: Geometry
+    weight: float = 1.0
 
 
 def _checked_ids(ids: StrArray, owner: str) -> None:
@@ -72,7 +90,7 @@ def _save_rows(
     write_json(folder / "track_ids.json", record.ids.tolist())
     about: dict[str, object] = {"name": record.name, "label_use": str(record.label_use)}
     if isinstance(record, FeatureSet):
-        about |= {"pretrained": record.pretrained}
+        about |= {"pretrained": record.pretrained, "blocks": record.blocks}
     write_json(folder / f"{stem}.json", about)
 
 
@@ -115,11 +133,15 @@ class FeatureSet:
         How far the labels reached into the values.
     pretrained
         Whether a model that was trained on other data had a part in the values.
+    blocks
+        How the values are compared, block by block from the first column on. Without blocks they
+        are compared as they are.
 
     Raises
     ------
     ValueError
-        For duplicate ids, lengths that differ, a non-float dtype or a non-finite value.
+        For duplicate ids, lengths that differ, a non-float dtype, a non-finite value, or blocks
+        that do not cover the columns.
     """
 
     name: str
@@ -128,6 +150,7 @@ class FeatureSet:
     labels: StrArray
     label_use: LabelUse = LabelUse.NONE
     pretrained: bool = False
+    blocks: tuple[Block, ...] = ()
 
     def __post_init__(self) -> None:
         _checked_ids(self.ids, self.name)
@@ -140,6 +163,11 @@ class FeatureSet:
             raise ValueError(
                 f"{self.name}: values must be float32 (or float16) with two axes or more, "
                 f"got {self.values.dtype} {self.values.shape}"
+            )
+        widths = [block.width for block in self.blocks]
+        if widths and (self.values.ndim > 2 or sum(widths) != self.values.shape[1]):
+            raise ValueError(
+                f"{self.name}: blocks of {widths} columns for values {self.values.shape}"
             )
         for start in range(0, len(self.values), 256):  # in blocks: values may be memory-mapped
             finite = np.isfinite(self.values[start : start + 256])
@@ -164,9 +192,14 @@ class FeatureSet:
         values: npt.NDArray[np.floating],
         label_use: LabelUse = LabelUse.NONE,
     ) -> FeatureSet:
-        """The same tracks with other values; `label_use` can only rise."""
+        """The same tracks with other values, compared as they are; `label_use` can only rise."""
         use = max(self.label_use, label_use)
-        return replace(self, name=name, values=values, label_use=use)
+        return replace(self, name=name, values=values, label_use=use, blocks=())
+
+    def compared_by(self, geometry: Geometry) -> FeatureSet:
+        """The same values, compared in another way: in one block, where there are none yet."""
+        blocks = self.blocks or (Block(self.name, self.values.shape[1], geometry),)
+        return replace(self, blocks=tuple(one._replace(geometry=geometry) for one in blocks))
 
     def select(self, ids: Sequence[str] | StrArray) -> FeatureSet:
         """The rows of `ids`, in that order; ``KeyError`` names the first id that is not here."""
@@ -176,14 +209,19 @@ class FeatureSet:
 
     def save(self, folder: Path, stem: str) -> None:
         """Write ``<stem>.npy`` and, beside it, ``track_ids.json``, ``y.npy`` (genre numbers, -1
-        where unknown), ``genre_map.json`` and ``<stem>.json`` (name, label use, pretrained)."""
+        where unknown), ``genre_map.json`` and ``<stem>.json``: name, label use, pretrained, blocks.
+        """
         _save_rows(folder, stem, self.values, self)
 
     @classmethod
     def load(cls, folder: Path, stem: str, *, mmap: bool = False) -> FeatureSet:
         """Read what `save` wrote; ``mmap=True`` leaves the values on disk."""
         values, rows, about = _load_rows(folder, stem, mmap=mmap)
-        return cls(values=values, **rows, pretrained=about["pretrained"])
+        blocks = tuple(
+            Block(name, width, Geometry(geometry), weight)
+            for name, width, geometry, weight in about["blocks"]
+        )
+        return cls(values=values, **rows, pretrained=about["pretrained"], blocks=blocks)
 
 
 @dataclass(frozen=True, eq=False)

@@ -155,6 +155,8 @@ def row(method: str, ami: float, label_use: str = "none", /, **more: object) -> 
         "ami": ami,
         "ami_low": ami - 0.1,
         "ami_high": ami + 0.1,
+        "ami_seeds": 0.02,
+        "ami_tracks": 0.09,
         "ari": ami / 2,
         "nmi": ami + 0.1,
         "nmi_chance": 0.2,

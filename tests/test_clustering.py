@@ -8,7 +8,6 @@ from sklearn.metrics import adjusted_rand_score
 
 from genre_vae.clustering import (
     centroids,
-    choose_n_clusters,
     cluster,
     knee_eps,
     nearest,
@@ -53,11 +52,6 @@ def test_an_unknown_clusterer_is_refused() -> None:
 
 def test_numbers_follow_first_appearance_and_noise_stays() -> None:
     assert renumbered(np.array([7, 7, -1, 2, 7, 9, 2])).tolist() == [0, 0, -1, 1, 0, 2, 1]
-
-
-@pytest.mark.parametrize("groups", [2, 4, 7])
-def test_the_number_of_groups_is_found_without_labels(groups: int) -> None:
-    assert choose_n_clusters(blobs(70, groups=groups).values, seed=0) == groups
 
 
 def test_agglomerative_finds_distant_groups_and_ignores_the_seed() -> None:
@@ -163,23 +157,59 @@ def test_spectral_clustering_of_few_tracks_is_an_answer(n: int, n_clusters: int)
     assert equal.shape == (3 * n,)
 
 
+def hdbscan(values: np.ndarray) -> np.ndarray:
+    return cluster(values, algorithm="HDBSCAN", n_clusters=2, seed=0)
+
+
+@pytest.mark.parametrize("groups", [2, 5])
+def test_hdbscan_finds_groups_of_any_density_and_their_number(groups: int) -> None:
+    features = blobs(100, groups=groups, spread=0.1)
+    values = features.values * np.where(features.labels == "g0", 4.0, 1.0)[:, None]
+    found = hdbscan(values)
+    assert adjusted_rand_score(features.labels, found) == 1
+
+
+def test_hdbscan_calls_a_track_far_from_all_noise_and_too_few_no_cluster() -> None:
+    values = np.concatenate(
+        [blobs(90, groups=3).values, [[40.0] * 6, [-40.0] * 6], 4 * [[90.0] * 6]]
+    )
+    assert hdbscan(values)[90:].tolist() == [-1] * 6
+    assert set(hdbscan(values)[:90].tolist()) == {0, 1, 2}
+
+
+def test_hdbscan_depends_on_neither_order_nor_scale_nor_rotation() -> None:
+    values = blobs(80, groups=5, spread=0.6).values.astype(np.float64)
+    found = hdbscan(values)
+    order = np.random.default_rng(0).permutation(80)
+    turned = 10 * values @ np.linalg.qr(np.random.default_rng(1).normal(size=(6, 6)))[0]
+    assert adjusted_rand_score(found[order], hdbscan(values[order])) == 1
+    np.testing.assert_array_equal(found, hdbscan(turned))
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 9, 12])
+def test_hdbscan_of_few_or_equal_tracks_is_an_answer(n: int) -> None:
+    for values in (np.random.default_rng(0).normal(size=(n, 4)), np.ones((n, 4))):
+        assert hdbscan(values).shape == (n,)
+    copies = hdbscan(np.repeat(np.eye(3), n, axis=0))
+    assert n < 5 or len(np.unique(copies)) == 3
+
+
 def test_a_number_of_clusters_that_is_given_is_taken() -> None:
-    assert resolve_n_clusters(7, blobs(20, groups=2), seed=0) == 7
+    assert resolve_n_clusters(7, blobs(20, groups=2)) == 7
 
 
 def test_without_a_number_there_is_a_cluster_for_each_known_genre() -> None:
     features = blobs(40, groups=4)
-    assert resolve_n_clusters(None, features, seed=0) == 4
+    assert resolve_n_clusters(None, features) == 4
     partly = replace(features, labels=np.where(features.labels == "g3", "", features.labels))
-    assert resolve_n_clusters(None, partly, seed=0) == 3
+    assert resolve_n_clusters(None, partly) == 3
 
 
-@pytest.mark.parametrize("label", ["", "rock"])
-def test_with_fewer_than_two_genres_the_silhouette_decides(label: str) -> None:
-    features = replace(blobs(40, groups=4), labels=np.full(40, label))
-    assert resolve_n_clusters(None, features, seed=0) == 4
-
-
-def test_as_many_genres_as_tracks_are_refused() -> None:
-    with pytest.raises(InputError, match="5 tracks in 5 genres"):
-        resolve_n_clusters(None, blobs(5, groups=5), seed=0)
+def test_fewer_than_two_genres_and_as_many_as_tracks_are_refused() -> None:
+    unknown = replace(blobs(40, groups=4), labels=np.full(40, "rock"))
+    for features, what in (
+        (unknown, "40 tracks in 1 genres"),
+        (blobs(5, groups=5), "5 tracks in 5"),
+    ):
+        with pytest.raises(InputError, match=what):
+            resolve_n_clusters(None, features)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from genre_vae import methods
-from genre_vae.config import Given
+from genre_vae.config import Counted, Given
 from genre_vae.levels import EASY, HARD, LEVELS, MEDIUM
 from genre_vae.methods import BY_KEY, Method
 
@@ -78,6 +78,7 @@ def test_a_single_model_has_the_row_that_its_options_amount_to(given: Given, key
         ("spectral", (), 5),
         ("agglomerative", (), 1),
         ("DBSCAN", (), 1),
+        ("HDBSCAN", (), 1),
         ("agglomerative", (3, 4, 5), 3),
         ("k-means", (3, 4, 5), 3),
         ("k-means", (3,), 1),
@@ -86,9 +87,22 @@ def test_a_single_model_has_the_row_that_its_options_amount_to(given: Given, key
 def test_only_what_is_random_is_repeated(
     algorithm: str, seeds: tuple[int, ...], count: int
 ) -> None:
-    config = Given(seeds=5, seed=2).cluster(algorithm, seeds=seeds)
+    config = Given(seeds=5, seed=2).cluster(algorithm, Counted(None, "genres"), seeds=seeds)
     assert config.seeds == len(config.numbers) == count
     assert config.seed == (3 if seeds else 2)
+
+
+def test_a_row_says_what_its_number_of_clusters_was_taken_from() -> None:
+    chosen = Counted(4, "no clear number", "No clear number of clusters")
+    for counted, algorithm, expected in (
+        (Counted(None, "genres"), "k-means", (None, "genres", "")),
+        (Counted(7, "given"), "k-means", (7, "given", "")),
+        (Counted(7, "given"), "HDBSCAN", (7, "clusterer", "")),
+        (chosen, "k-means", (4, chosen.by, chosen.why)),
+        (chosen, "DBSCAN", (4, "clusterer", "")),
+    ):
+        config = Given().cluster(algorithm, counted)
+        assert (config.n_clusters, config.n_clusters_by, config.n_clusters_why) == expected
 
 
 def test_methods_are_chosen_by_key_in_the_order_of_the_table() -> None:

@@ -1,24 +1,37 @@
 """By how much does the AMI of two clusterings differ, and how sure is that?
 
-Axes: ``n`` tracks.
+Axes: ``n`` tracks, ``h`` random halves of them.
 """
 
 from __future__ import annotations
 
-import hashlib
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from genre_vae.evaluation.intervals import LEFT_OUT, half_width, of_seeds, of_tracks
 from genre_vae.evaluation.metrics import adjusted_mutual_info, contingency
-from genre_vae.records import Assignment, StrArray
-
-GROUPS = 20  # groups of tracks that the jackknife leaves out in turn
-ALPHA = 0.05  # chance that any of the intervals of one call misses its difference
+from genre_vae.records import Assignment, IntArray, StrArray
 
 BoolArray = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
+
+
+class Resampled(NamedTuple):
+    """Tracks in clusters, and what other tracks and seeds could have made of them.
+
+    Parameters
+    ----------
+    assignment
+    halves : (h, draws, n)
+        The clusters that halves of the tracks make, `LEFT_OUT` where a track is in the other half.
+    """
+
+    assignment: Assignment
+    halves: IntArray
 
 
 class Difference(NamedTuple):
@@ -31,7 +44,7 @@ class Difference(NamedTuple):
     difference
         The mean over seeds; positive where `method` is better.
     low, high
-        Ends of its interval, which holds for all comparisons of one table together.
+        Ends of its interval, which holds together with those of the same call.
     n_samples
         Number of tracks that both have and whose genre is known.
     seeds
@@ -52,31 +65,33 @@ class Difference(NamedTuple):
         return self.low <= 0 <= self.high
 
 
-def differences(assignments: Sequence[Assignment]) -> list[Difference]:
-    """Compare the AMI of the first assignment with that of each other one.
+def differences(clusterings: Sequence[Resampled], *, planned: bool = False) -> list[Difference]:
+    """Compare the AMI of the first clustering with that of each other one.
 
-    Two things could have come out otherwise: the seeds, and which tracks were in the collection.
-    The variance of a difference is the sum of two parts. The part of the seeds is the variance of
-    the mean of paired differences (seed by seed). The part of the tracks is that of the
-    delete-a-group jackknife (Kott, 2001): each of `GROUPS` groups of tracks, formed by the hash of
-    the id, is left out in turn of both clusterings, and the clusters stay as they are. (A bootstrap
-    draws tracks twice, and a track always agrees with itself, which makes its intervals too
-    narrow.) The interval is Student's t with Welch & Satterthwaite's degrees of freedom at `ALPHA`
-    over the number of comparisons (Bonferroni).
+    The variance of a difference has the two parts that `genre_vae.evaluation.intervals` describes,
+    seeds (paired) and tracks (the same halves in both).
 
     Parameters
     ----------
-    assignments
-        Tracks in clusters, the method to compare first. Two are compared on the tracks that both
-        have and whose genre the first one knows.
+    clusterings
+        The method to compare first. Two are compared on the tracks that both have and whose genre
+        the first one knows.
+    planned
+        Whether the first was named before anyone saw the scores. The intervals then hold for all
+        these comparisons together (Bonferroni). Else it is taken to be the best of them, chosen by
+        the same scores, and the intervals hold for the differences of all pairs together. (The
+        studentised range would be narrower, but each pair has a variance of its own here, and then
+        it errs too often: 6 to 7 in 100 for a nominal 5, ten equal methods.)
 
     Returns
     -------
     list of Difference
-        In the order of the others. A pair with fewer than two genres in common is left out.
+        In the order of the others. A pair is left out if it has fewer than two genres in common, or
+        too few tracks for halves.
     """
-    first, *others = assignments
-    pairs = [_difference(first, other, comparisons=len(others)) for other in others]
+    first, *others = clusterings
+    comparisons = len(others) if planned else math.comb(len(clusterings), 2)
+    pairs = [_difference(first, other, comparisons=comparisons) for other in others]
     return [pair for pair in pairs if pair is not None]
 
 
@@ -103,51 +118,43 @@ def ami_without(assignment: Assignment, ids: Sequence[str]) -> float:
     return float(np.mean(amis))
 
 
-def _difference(one: Assignment, other: Assignment, *, comparisons: int) -> Difference | None:
-    labels = dict(zip(one.ids.tolist(), one.labels.tolist(), strict=True))
-    ids = sorted(i for i in set(one.ids.tolist()) & set(other.ids.tolist()) if labels[i])
+def _difference(one: Resampled, other: Resampled, *, comparisons: int) -> Difference | None:
+    labels = dict(zip(one.assignment.ids.tolist(), one.assignment.labels.tolist(), strict=True))
+    ids = sorted(i for i in other.assignment.ids.tolist() if labels.get(i))
     genres = np.array([labels[track_id] for track_id in ids], dtype=str)
-    if len(np.unique(genres)) < 2:
+    if len(np.unique(genres)) < 2 or not (len(one.halves) and len(other.halves)):
         return None
-    hashes = [hashlib.blake2b(track_id.encode()).digest() for track_id in ids]
-    n_groups = min(GROUPS, len(ids))
-    group = np.empty(len(ids), dtype=np.int64)
-    group[sorted(range(len(ids)), key=hashes.__getitem__)] = np.arange(len(ids)) % n_groups
-    subsets = [np.ones(len(ids), dtype=bool), *(group != left_out for left_out in range(n_groups))]
-    # (1 + groups, seeds) of each method; the first row is of all tracks
-    scores, other_scores = (_amis(each, ids, genres, subsets) for each in (one, other))
-    # A deterministic result is the same for every seed of the other.
-    counts = scores.shape[1], other_scores.shape[1]
-    seeds = max(counts) if 1 in counts else min(counts)
-    paired = scores[:, :seeds] - other_scores[:, :seeds]
-    mean, half = float(paired[0].mean()), _half_width(paired, comparisons=comparisons)
-    return Difference(one.name, other.name, mean, mean - half, mean + half, len(ids), seeds)
-
-
-def _half_width(paired: npt.NDArray[np.float64], *, comparisons: int) -> float:
-    """Half the interval of a mean of paired differences (1 + groups, seeds)."""
-    from scipy.special import stdtrit
-
-    groups, seeds = len(paired) - 1, paired.shape[1]
-    parts = [((groups - 1) * paired[1:].mean(axis=1).var(), groups - 1)]
-    if seeds > 1:
-        parts.append((paired[0].var(ddof=1) / seeds, seeds - 1))
-    variance = sum(part for part, _ in parts)
-    if variance == 0:
-        return 0.0
-    freedom = variance**2 / sum(part**2 / degrees for part, degrees in parts)
-    return float(stdtrit(freedom, 1 - ALPHA / 2 / comparisons) * np.sqrt(variance))
-
-
-def _amis(
-    assignment: Assignment, ids: list[str], genres: StrArray, subsets: Sequence[BoolArray]
-) -> npt.NDArray[np.float64]:
-    """AMI (subsets, seeds) of an assignment on subsets of the tracks `ids`."""
-    row_of = {track_id: row for row, track_id in enumerate(assignment.ids.tolist())}
-    clusters = assignment.clusters[:, [row_of[track_id] for track_id in ids]]
-    return np.array(
+    (clusters, halves), (other_clusters, other_halves) = (_of(each, ids) for each in (one, other))
+    everyone = np.ones(len(ids), dtype=bool)
+    paired = _paired(_amis(genres, clusters, everyone), _amis(genres, other_clusters, everyone))
+    in_both = (halves[:, 0] != LEFT_OUT) & (other_halves[:, 0] != LEFT_OUT)
+    of_halves = np.array(
         [
-            [adjusted_mutual_info(contingency(genres[rows], one[rows])) for one in clusters]
-            for rows in subsets
+            _paired(_amis(genres, half, inside), _amis(genres, other_half, inside))
+            for half, other_half, inside in zip(halves, other_halves, in_both, strict=True)
         ]
     )
+    mean = float(paired.mean())
+    parts = [of_seeds(paired), of_tracks(of_halves, share=min(float(in_both.mean()), 0.5))]
+    half = half_width(parts, comparisons=comparisons)
+    names = one.assignment.name, other.assignment.name
+    return Difference(*names, mean, mean - half, mean + half, len(ids), len(paired))
+
+
+def _paired(scores: Floats, others: Floats) -> Floats:
+    """Differences seed by seed; a deterministic result is the same for every seed of the other."""
+    seeds = min(len(scores), len(others))
+    return scores - others if seeds == 1 else scores[:seeds] - others[:seeds]
+
+
+def _of(clustering: Resampled, ids: list[str]) -> tuple[IntArray, IntArray]:
+    """The clusters and those of halves, of the tracks `ids` alone and in that order."""
+    row_of = {track_id: row for row, track_id in enumerate(clustering.assignment.ids.tolist())}
+    rows = [row_of[track_id] for track_id in ids]
+    return clustering.assignment.clusters[:, rows], clustering.halves[:, :, rows]
+
+
+def _amis(genres: StrArray, clusters: IntArray, inside: BoolArray) -> Floats:
+    """AMI (k,) of clusters (k, n) on the tracks that are `inside`."""
+    labels = genres[inside]
+    return np.array([adjusted_mutual_info(contingency(labels, one[inside])) for one in clusters])

@@ -1,8 +1,8 @@
 """Scored clusterings -> one tidy table per level.
 
-A row is a method: the mean over seeds of each metric with its 95 % interval, its chance level,
-and how far labels reached into it. Rows whose values labels touched are oracle rows: they stand
-below the ranking and have no rank.
+A row is a method: the mean over seeds of each metric with its 95 % interval over seeds and tracks,
+its chance level, and how far labels reached into it. Rows whose values labels touched are oracle
+rows: they stand below the ranking and have no rank.
 """
 
 from __future__ import annotations
@@ -26,10 +26,12 @@ SEED_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "hard": ("method", "n_samples", "n_clusters", "silhouette", "nmi", "ari", "purity"),
 }
 METRICS = (*INTERNAL, *LABEL)
+ENDS = ("low", "high", "seeds", "tracks")  # fields of `genre_vae.evaluation.intervals.Interval`
 COLUMNS = (
     *METRICS,
-    *(f"{metric}_{end}" for metric in METRICS for end in ("low", "high")),
-    *("method", *CHANCE, "noise", "n_samples", "n_clusters", "seeds"),
+    *(f"{metric}_{end}" for metric in METRICS for end in ENDS),
+    *("method", *CHANCE, "noise", "n_samples", "n_clusters", "n_clusters_by", "n_clusters_why"),
+    "seeds",
     *("input", "origin", "provenance", "label_use", "rank", "rank_in_origin", "run_id"),
 )
 RANKED_BY = ("ami", "silhouette")  # the first that is defined in any row: genres may be unknown
@@ -58,6 +60,11 @@ class Description:
         Where a pretrained input comes from, in a sentence.
     label_use
         How far labels reached into the values.
+    n_clusters_by
+        What the number of clusters was taken from: ``"given"``, ``"genres"``, ``"chosen"`` from the
+        values, ``"no clear number"`` where they have none, or the ``"clusterer"`` found it itself.
+    n_clusters_why
+        Why that number was chosen, in a sentence; "" for what was not.
     """
 
     method: str
@@ -68,6 +75,8 @@ class Description:
     origin: str
     provenance: str
     label_use: LabelUse
+    n_clusters_by: str = ""
+    n_clusters_why: str = ""
 
     def tags(self) -> dict[str, str]:
         """The fields as text, by their names."""
@@ -91,6 +100,8 @@ class Description:
             origin=tags.get("origin", ""),
             provenance=tags.get("provenance", ""),
             label_use=LabelUse[tags.get("label_use", str(LabelUse.FEATURE)).upper()],
+            n_clusters_by=tags.get("n_clusters_by", ""),
+            n_clusters_why=tags.get("n_clusters_why", ""),
         )
 
 
@@ -105,8 +116,8 @@ class Row:
     about
         What was clustered, and how.
     metrics
-        Means over seeds of `METRICS`, ``<metric>_low``, ``<metric>_high`` and the other numbers of
-        a table's columns. One that is missing is nan in the table.
+        Means over seeds of `METRICS`, their ``<metric>_<end>`` for each of `ENDS`, and the other
+        numbers of a table's columns. One that is missing is nan in the table.
     seeds
         Number of members behind the means.
     settings
@@ -236,6 +247,44 @@ def compared(ranked: pd.DataFrame) -> list[pd.DataFrame]:
     return [group for group in groups if len(group) > 1]
 
 
+def named(rows: Sequence[Row], name: str) -> Row:
+    """The row that a person names, to compare the others with.
+
+    Parameters
+    ----------
+    rows
+        Those of a table. Only rows that rank, with a defined AMI, can be meant.
+    name
+        A row's ``method`` (``"PCA + k-means"``), the same without its clusterer (``"PCA"``), or the
+        key of its model (``"pca"``). The first of the three that any row has is taken.
+
+    Raises
+    ------
+    InputError
+        If no row is meant, or more than one.
+    """
+    free = [row for row in rows if row.about.label_use == LabelUse.NONE]
+    free = sorted((row for row in free if np.isfinite(row.metric("ami"))), key=_method)
+    meanings: Sequence[Callable[[Row], str]] = (_method, _title, lambda row: row.about.model)
+    found = next((meant for of in meanings if (meant := [r for r in free if of(r) == name])), [])
+    if len(found) == 1:
+        return found[0]
+    listed = "; ".join(_method(row) for row in found or free)
+    if found:
+        raise InputError(f"against={name} is more than one row: name one of {listed}")
+    keys = ", ".join(sorted({row.about.model for row in free}))
+    there = f"there are {listed} (by key: {keys})" if free else "there is none"
+    raise InputError(f"against={name} is no ranked row with an AMI: {there}")
+
+
+def _method(row: Row) -> str:
+    return row.about.method
+
+
+def _title(row: Row) -> str:
+    return row.about.method.removesuffix(f" + {row.about.algorithm}")
+
+
 def champion(
     rows: Sequence[Row], *, metric: str | None, unservable: Callable[[Row], str | None]
 ) -> tuple[Row, list[str], str]:
@@ -284,12 +333,14 @@ def champion(
 
 
 def scores(row: Row) -> dict[str, str]:
-    """A row's defined metrics with their intervals, ``seeds`` and ``n_samples``, as text."""
+    """A row's defined metrics with their intervals, ``seeds`` and ``n_samples``, as text: after the
+    interval stands half of that over seeds alone, and over tracks alone."""
     found = {}
     for name in METRICS:
         if np.isfinite(row.metric(name)):
-            ends = row.metric(f"{name}_low"), row.metric(f"{name}_high")
+            low, high, seeds, tracks = (row.metric(f"{name}_{end}") for end in ENDS)
             found[name] = f"{row.metric(name):.3f}"
-            if np.isfinite(ends).all():
-                found[name] += f" [{ends[0]:.3f}, {ends[1]:.3f}]"
+            if np.isfinite([low, high]).all():
+                parts = f"seeds ± {seeds:.3f}, tracks ± {tracks:.3f}"
+                found[name] += f" [{low:.3f}, {high:.3f}] ({parts})"
     return found | {"seeds": str(row.seeds), "n_samples": f"{row.metric('n_samples'):.0f}"}

@@ -9,17 +9,17 @@ import numpy as np
 import numpy.typing as npt
 
 from genre_vae import clustering
-from genre_vae.records import FeatureSet, InputError, LabelUse, known_genres
+from genre_vae.records import FeatureSet, FloatArray, InputError, LabelUse, known_genres
 from genre_vae.scaling import Scaler
 
 RUNS = 10  # k-means clusterings of each modality, for a consensus
 
 
 def concatenate(sets: Sequence[FeatureSet]) -> FeatureSet:
-    """Early fusion: the standardised values of all modalities side by side.
+    """Early fusion: the values of all modalities side by side, each in its geometry.
 
-    Every dimension has the same variance, so the more dimensions a modality has, the more it counts
-    in the distances. `weighted` fusion corrects for that.
+    The total variance of a modality is about its number of dimensions, so the more it has, the more
+    it counts in the distances. `weighted` fusion corrects for that.
 
     Parameters
     ----------
@@ -38,15 +38,15 @@ def concatenate(sets: Sequence[FeatureSet]) -> FeatureSet:
         If fewer than two tracks are common to all modalities.
     """
     joined = join(sets)
-    return _side_by_side(joined, [Scaler.standardise(one.values) for one in joined])
+    return _side_by_side(joined, [_scaled(one) for one in joined])
 
 
 def weighted(sets: Sequence[FeatureSet], weights: Sequence[float]) -> FeatureSet:
     """Early fusion in which modalities count equally, but for their weights.
 
-    The standardised values of each modality are divided by the square root of its number of
-    dimensions, so that its total variance is 1 however many it has, and multiplied by the square
-    root of its weight, so that the squared distances are weighted as by `late`.
+    Each modality has one scale as a whole, in its geometry: its total variance becomes its weight's
+    share of all weights, which is then its share of the squared distances, as it is by `late`.
+    (Standardised dimension by dimension, a code's dead dimensions would be blown up to noise.)
 
     Parameters
     ----------
@@ -65,15 +65,39 @@ def weighted(sets: Sequence[FeatureSet], weights: Sequence[float]) -> FeatureSet
     InputError
         If the weights are not as described, or fewer than two tracks are common to all modalities.
     """
-    _check(weights, sets)
     joined = join(sets)
     return _side_by_side(
         joined,
         [
-            np.sqrt(weight / one.values.shape[1]) * Scaler.standardise(one.values)
-            for one, weight in zip(joined, weights, strict=True)
+            np.sqrt(share / _total_variance(scaled)) * scaled
+            for scaled, share in zip(map(_scaled, joined), _shares(weights, sets), strict=True)
         ],
     )
+
+
+def combine(sets: Sequence[FeatureSet], *, name: str) -> FeatureSet:
+    """Inputs side by side as they were measured, each block with its own geometry.
+
+    Parameters
+    ----------
+    sets : values (n, d) each
+        The inputs, joined as in `concatenate`.
+    name
+        What they are together.
+
+    Returns
+    -------
+    FeatureSet
+        Labelled as by `concatenate`. `genre_vae.scaling` gives all its blocks the same weight.
+
+    Raises
+    ------
+    InputError
+        If fewer than two tracks are common to all inputs.
+    """
+    joined = join(sets)
+    combined = _side_by_side(joined, [one.values for one in joined])
+    return replace(combined, name=name, blocks=tuple(b for one in joined for b in one.blocks))
 
 
 def late(
@@ -109,12 +133,10 @@ def late(
         If the weights are not as described, fewer than two tracks are common to all modalities, or
         `n_clusters` does not fit their number.
     """
-    _check(weights, sets)
     joined = join(sets)
-    shares = np.asarray(weights, dtype=np.float64) / sum(weights)
     blocks = []
-    for one, share in zip(joined, shares.tolist(), strict=True):
-        scaled = Scaler.standardise(one.values)
+    for one, share in zip(joined, _shares(weights, sets), strict=True):
+        scaled = _scaled(one)
         for run in range(RUNS):
             found = clustering.cluster(
                 scaled, algorithm="k-means", n_clusters=n_clusters, seed=seed * RUNS + run
@@ -133,9 +155,21 @@ def one_hot(features: FeatureSet) -> FeatureSet:
     return features.derive("genre", hot, LabelUse.FEATURE)
 
 
-def _check(weights: Sequence[float], sets: Sequence[FeatureSet]) -> None:
+def _shares(weights: Sequence[float], sets: Sequence[FeatureSet]) -> list[float]:
+    """Each weight's share of them all."""
     if len(weights) != len(sets) or min(weights) < 0 or max(weights) == 0:
         raise InputError(f"weights {weights} for {len(sets)} modalities: one each, not all 0")
+    return [weight / sum(weights) for weight in weights]
+
+
+def _scaled(one: FeatureSet) -> FloatArray:
+    """A modality's values (n, d) in its geometry, with a total variance of about d."""
+    return Scaler.of(one).transform(one.values)
+
+
+def _total_variance(values: FloatArray) -> float:
+    """The sum of the variances of all dimensions (n, d); 1 for a constant modality."""
+    return float(values.var(axis=0, dtype=np.float64).sum()) or 1.0
 
 
 def join(sets: Sequence[FeatureSet]) -> list[FeatureSet]:

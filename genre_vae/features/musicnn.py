@@ -35,7 +35,7 @@ from torch import Tensor, nn
 from genre_vae.collection import audio
 from genre_vae.features import spectral, tensorbundle
 from genre_vae.files import replacing
-from genre_vae.records import FeatureSet, FloatArray, InputError, IntArray
+from genre_vae.records import Block, FeatureSet, FloatArray, Geometry, InputError, IntArray
 
 PACKAGE = "musicnn==0.1.0"
 WHEEL = "musicnn-0.1.0-py3-none-any.whl"
@@ -53,7 +53,7 @@ BN_EPS = 1e-3  # TensorFlow's default, where PyTorch has 1e-5
 # Weight decay has driven most filters to zero: the sum of a filter's absolute weights is either
 # below 1e-8, or around 1 and more. A filter at rest gives a constant, so it needs no convolution.
 AT_REST = 1e-8
-EMBEDDING = 200  # dimensions
+EMBEDDING = 200  # dimensions of the last hidden layer
 CLUSTER_TAGS = 3  # at most, to describe a cluster
 GAIN = 0.05  # in mean probability over all tracks, which a further tag of a cluster needs
 TAGS = (
@@ -68,8 +68,9 @@ TAGS = (
 
 
 class TaggerOutput(NamedTuple):
-    """The tagger's output for a clip, averaged over its patches: ``embedding`` (200,), the last
-    hidden layer, and ``tags`` (50,), the probability of each of `TAGS`."""
+    """The tagger's output for a clip over its patches: ``embedding`` (400,), the mean of the last
+    hidden layer and then its standard deviation, and ``tags`` (50,), the mean probability of each
+    of `TAGS`. A clip of a single patch has a deviation of 0."""
 
     embedding: FloatArray
     tags: FloatArray
@@ -313,7 +314,8 @@ def extract(waveform: FloatArray, net: MusiCNN) -> TaggerOutput:
         raise audio.BadAudioError("too loud: its power overflows")
     with torch.inference_mode():
         embedding, tags = net(torch.from_numpy(seen))
-    return TaggerOutput(embedding.mean(dim=0).numpy(), tags.mean(dim=0).numpy())
+    over_patches = torch.cat([embedding.mean(dim=0), embedding.std(dim=0, correction=0)])
+    return TaggerOutput(over_patches.numpy(), tags.mean(dim=0).numpy())
 
 
 def cluster_tags(tags: npt.NDArray[np.floating], clusters: IntArray) -> list[list[str]]:
@@ -365,7 +367,8 @@ def extract_tracks(
 
     Returns
     -------
-    embeddings : FeatureSet named ``musicnn``, values (n, 200)
+    embeddings : FeatureSet named ``musicnn``, values (n, 400)
+        Two blocks that are compared by cosine: the mean and the deviation.
     tags : FeatureSet named ``musicnn tags``, values (n, 50)
 
     Raises
@@ -383,6 +386,11 @@ def extract_tracks(
     torch.set_num_threads(1)
     with ThreadPoolExecutor(workers) as pool:
         found = list(progress(pool.map(output, paths)))
-    embeddings = tracks.derive("musicnn", np.stack([one.embedding for one in found]))
-    embeddings = replace(embeddings, pretrained=True)
+    embeddings = replace(
+        tracks.derive("musicnn", np.stack([one.embedding for one in found])),
+        pretrained=True,
+        blocks=tuple(
+            Block(f"musicnn {what}", EMBEDDING, Geometry.COSINE) for what in ("mean", "deviation")
+        ),
+    )
     return embeddings, embeddings.derive("musicnn tags", np.stack([one.tags for one in found]))

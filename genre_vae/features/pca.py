@@ -16,49 +16,48 @@ BLOCK = 8192  # dimensions read at a time
 
 @dataclass(frozen=True, eq=False)
 class Projection:
-    """A fitted PCA, which can project other tracks too.
+    """What a baseline makes of features, of other tracks too: their values in their geometry, and
+    the principal components of these.
 
     Parameters
     ----------
     scaler
-        Standardises the d values.
+        The geometry of the d values.
     mean : (d,)
-        The mean of the standardised values.
-    components : (k, d)
-        The principal axes, as orthonormal rows.
+        The mean of the scaled values.
+    components : (k, d), optional
+        The principal axes, as orthonormal rows; None leaves the scaled values as they are.
     """
 
     scaler: Scaler
-    mean: FloatArray
-    components: FloatArray
+    mean: FloatArray | None = None
+    components: FloatArray | None = None
 
     def apply(self, features: FeatureSet) -> FeatureSet:
         """(n, ...) flattened to (n, d) -> (n, k), a FeatureSet named e.g. ``pca(mfcc)``."""
         flat = self.scaler.transform(features.values.reshape(len(features), -1))
+        if self.mean is None or self.components is None:
+            return features.derive(f"raw({features.name})", flat)
         values = (flat - self.mean) @ self.components.T
         return features.derive(f"pca({features.name})", values.astype(np.float32))
 
     def save(self, path: Path) -> None:
         """Write an ``.npz`` file of plain arrays."""
+        arrays = {"mean": self.mean, "components": self.components}
+        kept = {name: array for name, array in arrays.items() if array is not None}
         with replacing(path) as temporary, temporary.open("wb") as file:
-            np.savez(
-                file,
-                scaler_mean=self.scaler.mean,
-                scaler_scale=self.scaler.scale,
-                mean=self.mean,
-                components=self.components,
-            )
+            np.savez(file, allow_pickle=False, **self.scaler.arrays(), **kept)
 
     @classmethod
     def load(cls, path: Path) -> Projection:
         """Read what `save` wrote."""
         with np.load(path, allow_pickle=False) as file:
-            scaler = Scaler(file["scaler_mean"], file["scaler_scale"])
-            return cls(scaler, file["mean"], file["components"])
+            arrays = dict(file)
+        return cls(Scaler.of_arrays(arrays), arrays.get("mean"), arrays.get("components"))
 
 
 def fit_pca(features: FeatureSet, *, n_components: int) -> Projection:
-    """Fit a PCA on the standardised features.
+    """Fit a PCA on features in their geometry.
 
     Parameters
     ----------
@@ -82,7 +81,7 @@ def fit_pca(features: FeatureSet, *, n_components: int) -> Projection:
     if len(features) < 2:
         raise InputError(f"{features.name}: PCA needs two tracks, got {len(features)}")
     flat = features.values.reshape(len(features), -1)
-    scaler = Scaler.fit(flat)
+    scaler = Scaler.of(features)
     with np.errstate(divide="ignore", invalid="ignore"):  # equal rows explain 0 / 0 of variance
         fitted = PCA(min(n_components, *flat.shape), svd_solver="full").fit(scaler.transform(flat))
     mean, components = (one.astype(np.float32) for one in (fitted.mean_, fitted.components_))

@@ -1,16 +1,16 @@
-"""A waveform -> MFCC statistics and log-mel windows, from one short-time Fourier transform.
+"""A waveform -> MFCC statistics, log-mel windows and the descriptor, from one short-time Fourier
+transform.
 
 The definitions are librosa's (``librosa.feature.mfcc`` and ``melspectrogram`` with the constants
-below); ``tests/features/test_spectral.py`` compares the two. One pass over the audio serves both:
-each block of frames goes through one FFT and one product with both mel filter banks, and its
-magnitudes are not kept.
+below); ``tests/features/test_spectral.py`` compares the two. One pass over the audio serves all:
+each block of frames goes through one FFT, one product with both mel filter banks and
+`descriptor.measure`, and its magnitudes are not kept.
 
 Axes: ``n`` tracks, ``w`` windows, ``t`` frames.
 """
 
 from __future__ import annotations
 
-import math
 import tempfile
 from collections.abc import Callable, Iterable
 from functools import cache
@@ -25,10 +25,10 @@ import scipy.sparse
 
 from genre_vae.collection import audio
 from genre_vae.collection.catalog import Catalog
-from genre_vae.records import FeatureSet, FloatArray, InputError
+from genre_vae.features import descriptor, stft
+from genre_vae.records import FeatureSet, FloatArray, Geometry, InputError
 
-N_FFT = 2048
-HOP_LENGTH = 512
+N_FFT, HOP_LENGTH = stft.N_FFT, stft.HOP_LENGTH
 N_MFCC = 20
 N_MELS_MFCC = 128  # librosa's default under an MFCC
 N_MELS = 64  # of the windows
@@ -36,16 +36,28 @@ WINDOW_FRAMES = 128  # 2.97 s
 N_WINDOWS = 10  # of a 30 s clip
 TOP_DB = 80.0  # dynamic range: lower values are raised to the peak minus this
 MIN_TRACKS = 4  # fewer can be neither split nor mapped
-BLOCK_FRAMES = 128  # frames transformed at a time, so that the work stays in cache
 
 
 class Features(NamedTuple):
     """The features of one clip: ``mfcc`` (40,) float32, the mean of each of 20 coefficients, then
     their standard deviations; ``mel`` (10, 1, 64, 128) float16, in dB relative to the clip's peak,
-    [-80, 0]."""
+    [-80, 0]; ``descriptor`` (178,) float32, named by `descriptor.NAMES`."""
 
     mfcc: FloatArray
     mel: np.ndarray[tuple[int, ...], np.dtype[np.float16]]
+    descriptor: FloatArray
+
+
+class CatalogFeatures(NamedTuple):
+    """The features of a catalog's usable tracks: ``mfcc``, values (n, 40); ``mel``, values (n, 10,
+    1, 64, 128), memory-mapped from an unnamed temporary file, so that memory does not grow with the
+    collection; ``descriptor``, values (n, 178). And ``skipped``, the files that cannot be used,
+    with the columns track_id, genre and reason."""
+
+    mfcc: FeatureSet
+    mel: FeatureSet
+    descriptor: FeatureSet
+    skipped: pd.DataFrame
 
 
 @cache
@@ -81,15 +93,8 @@ def mel_power(
     (bands, t) float32
         ``t = 1 + samples // hop_length``.
     """
-    window = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(n_fft) / n_fft)).astype(np.float32)
-    padded = np.pad(waveform, n_fft // 2)
-    frames = np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop_length]
-    power = np.empty((filters.shape[0], len(frames)), dtype=np.float32)
-    for start in range(0, len(frames), BLOCK_FRAMES):
-        spectrum = scipy.fft.rfft(frames[start : start + BLOCK_FRAMES] * window, axis=1)
-        magnitude2 = spectrum.real**2 + spectrum.imag**2
-        power[:, start : start + BLOCK_FRAMES] = filters @ magnitude2.T
-    return power
+    blocks = stft.power_spectra(waveform, n_fft=n_fft, hop_length=hop_length)
+    return np.concatenate([filters @ power.T for power in blocks], axis=1)
 
 
 def power_to_db(power: FloatArray, *, ref: float) -> FloatArray:
@@ -101,36 +106,52 @@ def power_to_db(power: FloatArray, *, ref: float) -> FloatArray:
 
 
 def extract(waveform: FloatArray, filters: scipy.sparse.csr_array) -> Features:
-    """MFCC statistics and mel windows of one clip.
+    """MFCC statistics, mel windows and the descriptor of one clip.
 
     The windows of a clip that is shorter than 30 s are padded with -80 dB at the end.
     """
-    power = mel_power(waveform, filters)
-    log_mel = power_to_db(power[:N_MELS_MFCC], ref=1.0)
+    floor = descriptor.magnitude_floor(waveform)
+    mel_blocks, measured = [], []
+    for power in stft.power_spectra(waveform):
+        mel_blocks.append(filters @ power.T)
+        measured.append(descriptor.measure(power, floor))
+    mel = np.concatenate(mel_blocks, axis=1)
+    log_mel = power_to_db(mel[:N_MELS_MFCC], ref=1.0)
     mfcc = scipy.fft.dct(log_mel, axis=0, type=2, norm="ortho")[:N_MFCC]
     statistics = np.concatenate([mfcc.mean(axis=1), mfcc.std(axis=1)])
+    frames = descriptor.Frames(*map(np.concatenate, zip(*measured, strict=True)))
+    described = descriptor.describe(waveform, log_mel, mfcc, frames)
 
-    power = power[N_MELS_MFCC:]
-    db = power_to_db(power, ref=float(power.max()))[:, : N_WINDOWS * WINDOW_FRAMES]
+    mel = mel[N_MELS_MFCC:]
+    db = power_to_db(mel, ref=float(mel.max()))[:, : N_WINDOWS * WINDOW_FRAMES]
     padded = np.full((N_MELS, N_WINDOWS * WINDOW_FRAMES), -TOP_DB, dtype=np.float16)
     padded[:, : db.shape[1]] = db
     # (mel, w * t) -> (mel, w, t) -> (w, mel, t) -> (w, 1, mel, t)
     windows = padded.reshape(N_MELS, N_WINDOWS, WINDOW_FRAMES).transpose(1, 0, 2)[:, None]
-    return Features(statistics.astype(np.float32), np.ascontiguousarray(windows))
+    return Features(statistics.astype(np.float32), np.ascontiguousarray(windows), described)
 
 
-def extract_source(
-    source: str | Path | bytes, filters: scipy.sparse.csr_array, *, max_seconds: float = math.inf
-) -> Features | str:
-    """The features of a file or of its content (as for `audio.load`), or the reason why there are
-    none."""
+def extract_checked(waveform: FloatArray, filters: scipy.sparse.csr_array) -> Features:
+    """The features of one clip.
+
+    Raises
+    ------
+    BadAudioError
+        If the clip is so loud that its power overflows float32.
+    """
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # looked for below
+        features = extract(waveform, filters)
+    if not all(np.isfinite(values).all() for values in features):
+        raise audio.BadAudioError("too loud: its power overflows")
+    return features
+
+
+def extract_source(path: str | Path, filters: scipy.sparse.csr_array) -> Features | str:
+    """The features of a file, or the reason why there are none."""
     try:
-        with np.errstate(over="ignore", invalid="ignore"):  # checked below
-            features = extract(audio.load(source, max_seconds=max_seconds), filters)
+        return extract_checked(audio.load(path), filters)
     except audio.BadAudioError as error:
         return str(error)
-    finite = np.isfinite(features.mfcc).all() and np.isfinite(features.mel).all()
-    return features if finite else "too loud: its power overflows"
 
 
 def extract_catalog(
@@ -138,7 +159,7 @@ def extract_catalog(
     *,
     workers: int,
     progress: Callable[[Iterable[Features | str]], Iterable[Features | str]] = iter,
-) -> tuple[FeatureSet, FeatureSet, pd.DataFrame]:
+) -> CatalogFeatures:
     """Features of every usable track of a catalog.
 
     Parameters
@@ -150,14 +171,6 @@ def extract_catalog(
     progress
         Wraps the stream of results, for a progress bar.
 
-    Returns
-    -------
-    mfcc : FeatureSet, values (n, 40)
-    mel : FeatureSet, values (n, 10, 1, 64, 128)
-        Memory-mapped from an unnamed temporary file: memory does not grow with the collection.
-    skipped : DataFrame with the columns track_id, genre, reason
-        The files that cannot be used.
-
     Raises
     ------
     InputError
@@ -165,7 +178,7 @@ def extract_catalog(
     """
     paths = catalog.tracks["path"]
     filters = mel_filters()
-    mfcc, reasons = [], []
+    mfcc, described, reasons = [], [], []
     with (
         joblib.parallel_config("loky", n_jobs=workers, inner_max_num_threads=1),
         tempfile.TemporaryFile() as mel_file,
@@ -179,6 +192,7 @@ def extract_catalog(
             else:
                 reasons.append("")
                 mfcc.append(result.mfcc)
+                described.append(result.descriptor)
                 mel_file.write(result.mel.tobytes())
         mel_file.flush()
         tracks = catalog.tracks.assign(reason=reasons)
@@ -197,9 +211,10 @@ def extract_catalog(
         mel = np.memmap(mel_file, dtype=np.float16, mode="r", shape=shape)
 
     ids, labels = used["track_id"].to_numpy(dtype=str), used["genre"].to_numpy(dtype=str)
-    return (
-        FeatureSet("mfcc", ids, np.stack(mfcc), labels),
+    return CatalogFeatures(
+        FeatureSet("mfcc", ids, np.stack(mfcc), labels).compared_by(Geometry.STANDARDISED),
         FeatureSet("mel", ids, mel, labels),
+        FeatureSet("descriptor", ids, np.stack(described), labels, blocks=descriptor.BLOCKS),
         skipped[["track_id", "genre", "reason"]].reset_index(drop=True),
     )
 

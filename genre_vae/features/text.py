@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from genre_vae.collection.lyrics import GENERATED, Lyrics
-from genre_vae.records import FeatureSet, FloatArray, InputError, LabelUse
+from genre_vae.records import FeatureSet, FloatArray, Geometry, InputError, LabelUse
 
 MISSING = ("zero", "mean", "drop", "genre_mean")
 
@@ -70,7 +70,9 @@ def embed(
     source = lyrics.name if lyrics.name in GENERATED else "lyrics"
     name = f"{source}({Path(model).name})"
     pretrained = model != "tfidf"
-    embedded = FeatureSet(name, lyrics.ids, values, lyrics.labels, use, pretrained)
+    embedded = FeatureSet(name, lyrics.ids, values, lyrics.labels, use, pretrained).compared_by(
+        Geometry.COSINE
+    )
     return embedded.select(lyrics.ids[present]) if missing == "drop" else embedded
 
 

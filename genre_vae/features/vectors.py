@@ -20,7 +20,7 @@ import pandas as pd
 from genre_vae.collection.names import LeftOut, join
 from genre_vae.features import vector_files
 from genre_vae.features.vector_files import MEAN_OVER_FRAMES, shown
-from genre_vae.records import FeatureSet, FloatArray, InputError, LabelUse
+from genre_vae.records import FeatureSet, FloatArray, Geometry, InputError, LabelUse
 
 FEWEST = 4  # tracks with vectors: fewer cannot be clustered
 
@@ -117,9 +117,9 @@ def match(
     Returns
     -------
     features : FeatureSet named as the vectors, values (n', d)
-        The tracks that have a row of finite values, in the order of `tracks`. A row belongs to the
-        track that its key names most precisely (`genre_vae.collection.names`); a tie, among tracks
-        or among rows, gives none.
+        The tracks that have a row of finite values, in the order of `tracks`, compared by cosine. A
+        row belongs to the track that its key names most precisely (`genre_vae.collection.names`); a
+        tie, among tracks or among rows, gives none.
     left_out : DataFrame with the columns name, side, reason
         What was left out, sorted by side and name. Side ``track``: "no row in the file", "several
         rows fit", "its row fits several tracks", "non-finite value in its row". Side ``file``:
@@ -162,7 +162,9 @@ def match(
         *reasons,
     )
     return (
-        FeatureSet(vectors.name, tracks.ids[chosen], values, tracks.labels[chosen], label_use),
+        FeatureSet(
+            vectors.name, tracks.ids[chosen], values, tracks.labels[chosen], label_use
+        ).compared_by(Geometry.COSINE),
         pd.DataFrame(left_out, columns=["name", "side", "reason"], dtype=str),
         report,
     )

@@ -67,8 +67,9 @@ def save(trained: TrainedModel, path: Path) -> None:
             "config": asdict(trained.config),
             "shape": list(trained.shape),
             "weights": trained.model.state_dict(),
-            "scaler_mean": torch.from_numpy(trained.scaler.mean),
-            "scaler_scale": torch.from_numpy(trained.scaler.scale),
+            "scaler": {
+                name: torch.from_numpy(array) for name, array in trained.scaler.arrays().items()
+            },
             "genres": list(conditioner.genres),
             "centroids": None if centroids is None else torch.from_numpy(centroids),
         },
@@ -79,7 +80,7 @@ def load(path: Path) -> TrainedModel:
     """Read what `save` wrote, on the CPU; the history is not kept there."""
     state = torch.load(path, weights_only=True, map_location="cpu")
     config = TrainConfig(**state["config"])
-    scaler = Scaler(state["scaler_mean"].numpy(), state["scaler_scale"].numpy())
+    scaler = Scaler.of_arrays({name: one.numpy() for name, one in state["scaler"].items()})
     shape = tuple(state["shape"])
     conditioner = None
     if config.model == "cvae":

@@ -64,7 +64,7 @@ class Member:
         training = split(features.ids, val_fraction=config.val_fraction, seed=config.seed)
         windowed = features.values.ndim > 2
         # statistics of the training tracks only
-        scaler = MEL_SCALER if windowed else Scaler.fit(features.values[training])
+        scaler = MEL_SCALER if windowed else Scaler.of(features, training)
         conditioner = None
         condition = torch.zeros(len(features), dtype=torch.int64)  # only a CVAE uses it
         if config.model == "cvae":
@@ -90,7 +90,7 @@ class Member:
         return len(self.history) < self.config.epochs and not stalled
 
     def scaled(self, features: FeatureSet) -> Tensor:
-        """(n, d) -> (n, d), standardised."""
+        """(n, d) -> (n, d), in their geometry."""
         return torch.from_numpy(self.scaler.transform(features.values))
 
     def build(self, shape: tuple[int, ...]) -> AutoencoderBase:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 from scipy.optimize import linear_sum_assignment
 
-from genre_vae.evaluation.metrics import MIN_SEEDS, contingency
+from genre_vae.evaluation.metrics import RANGES, contingency
 from genre_vae.records import IntArray, StrArray, known_genres
 from genre_vae.report.style import COLORS, MARKERS, shortened
 
@@ -106,6 +106,7 @@ def cluster_distribution(
 def comparison_chart(frame: pd.DataFrame, *, metric: str, title: str) -> Figure:
     """A table's rows as points with their intervals, oracle rows below a line.
 
+    A thin bar is the interval over seeds and tracks together, a thick one that over seeds alone.
     Rows with a pretrained part have another colour than those from scratch.
 
     Parameters
@@ -113,7 +114,7 @@ def comparison_chart(frame: pd.DataFrame, *, metric: str, title: str) -> Figure:
     frame
         A table of `genre_vae.evaluation.table`: best first, oracles last.
     metric
-        One of its columns, with ``<metric>_low`` and ``<metric>_high``.
+        One of its columns, with ``<metric>_low``, ``<metric>_high`` and ``<metric>_seeds``.
     title
         What was compared.
     """
@@ -124,9 +125,10 @@ def comparison_chart(frame: pd.DataFrame, *, metric: str, title: str) -> Figure:
     places = np.arange(len(frame)) + 0.6 * oracle
     for place, is_oracle, (_, row) in zip(places, oracle, frame.iterrows(), strict=True):
         color = "#999999" if is_oracle else colors.get(row["origin"], COLORS[0])
-        axes.plot(
-            [row[f"{metric}_low"], row[f"{metric}_high"]], [place] * 2, color=color, lw=2, alpha=0.6
-        )
+        over_seeds = row[metric] + row[f"{metric}_seeds"] * np.array([-1, 1])
+        ends = [row[f"{metric}_low"], row[f"{metric}_high"]]
+        axes.plot(ends, [place] * 2, color=color, lw=1.2, alpha=0.8)
+        axes.plot(np.clip(over_seeds, *RANGES[metric]), [place] * 2, color=color, lw=5, alpha=0.45)
         axes.plot(row[metric], place, "D" if is_oracle else "o", color=color, ms=6)
         axes.annotate(
             f"{row[metric]:.2f}", (row[metric], place), (0, 6), textcoords="offset points",
@@ -149,14 +151,13 @@ def comparison_chart(frame: pd.DataFrame, *, metric: str, title: str) -> Figure:
     chance = ", 0 is chance" if metric == "ami" else ""
     name = metric.upper() if chance else metric
     tracks, seeds = frame["n_samples"].min(), frame["seeds"].max()
-    over = (
-        f"95 % interval over {seeds} seeds"
-        if seeds >= MIN_SEEDS
-        else "too few seeds for an interval"
+    bars = (
+        "95 % intervals: thin over seeds and tracks together, thick over seeds alone"
+        if frame[f"{metric}_low"].notna().any()
+        else "Too few seeds or tracks for an interval"
     )
     axes.set_xlabel(
-        f"{name}: mean and {over}{chance}; {tracks} tracks.\n"
-        "Which tracks there are moves it more: see the words below the table"
+        f"{name}: mean over {seeds} seed{'s' * bool(seeds > 1)}{chance}; {tracks} tracks.\n{bars}"
     )
     if frame.loc[~oracle, "origin"].nunique() > 1:
         for origin, name in (("scratch", "from scratch"), ("pretrained", "pretrained input")):
@@ -178,7 +179,7 @@ def sweep_chart(frame: pd.DataFrame, *, title: str) -> Figure:
     Parameters
     ----------
     frame
-        One row per ``beta``, with ``ami`` and ``silhouette`` and their ends over seeds, and
+        One row per ``beta``, with ``ami`` and ``silhouette`` and the ends of their intervals, and
         ``val_reconstruction`` and ``val_kl``.
     title
         What was trained.
@@ -191,7 +192,7 @@ def sweep_chart(frame: pd.DataFrame, *, title: str) -> Figure:
         scores.fill_between(at, low, high, color=COLORS[number], alpha=0.15, lw=0)
         scores.plot(at, frame[metric], MARKERS[number] + "-", color=COLORS[number], label=metric)
     banded = frame["silhouette_low"].notna().any()
-    scores.set_ylabel("score (band: 95 % over seeds)" if banded else "score")
+    scores.set_ylabel("score (band: 95 % over seeds and tracks)" if banded else "score")
     scores.legend(frameon=False)
     names = {"val_reconstruction": "reconstruction error", "val_kl": "KL, not weighed"}
     _log_scale(terms)

@@ -26,6 +26,7 @@ from genre_vae.records import (
     known_genres,
 )
 from genre_vae.report.style import NO_STYLE, color_of, marker_of, shortened
+from genre_vae.scaling import in_geometry
 
 PROJECTIONS = {"tsne": "t-SNE", "umap": "UMAP"}
 Key = TypeVar("Key", int, str)  # of a group: a cluster's number, or a genre
@@ -117,7 +118,7 @@ def latent_map(
     projection : {"tsne", "umap"}
         How the map is made.
     """
-    points, trust = {"tsne": tsne, "umap": umap}[projection](features.values, seed=seed)
+    points, trust = {"tsne": tsne, "umap": umap}[projection](in_geometry(features), seed=seed)
     panels = 2 if features.has_labels else 1
     margins = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.08)
     figure = Figure(figsize=(7 * panels, 6.4), layout=margins)

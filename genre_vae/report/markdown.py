@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 from tabulate import tabulate
 
-from genre_vae.evaluation.differences import ALPHA, Difference
-from genre_vae.evaluation.metrics import CHANCE, MIN_SEEDS
+from genre_vae.evaluation.differences import Difference
+from genre_vae.evaluation.intervals import ALPHA, MIN_SEEDS
+from genre_vae.evaluation.metrics import CHANCE
 from genre_vae.evaluation.table import METRICS, ranking_metric
 from genre_vae.records import IntArray, StrArray
 
@@ -20,8 +21,8 @@ SHOWN = ("ami", "nmi", "ari", "purity", "silhouette", "calinski_harabasz")  # me
 def markdown(frame: pd.DataFrame) -> str:
     """A table of `genre_vae.evaluation.table` with notes on how to read it.
 
-    A metric is ``mean ± half the interval (chance)``. Columns that are nan throughout, or whose
-    rows are all alike, are left out.
+    A metric is ``mean ± half the interval (chance)``, the interval over seeds and tracks together.
+    Columns that are nan throughout, or whose rows are all alike, are left out.
     """
     shown = [metric for metric in SHOWN if frame[metric].notna().any()]
     both = frame["origin"].nunique() > 1
@@ -41,13 +42,20 @@ def markdown(frame: pd.DataFrame) -> str:
     cells = [[_cell(row, column) for column in headers] for _, row in frame.iterrows()]
     text = _pipe(cells, list(headers.values()))
     notes = []
-    if frame["seeds"].ge(MIN_SEEDS).any():
+    ranking = ranking_metric(frame)
+    has_interval = frame[[f"{metric}_low" for metric in shown]].notna()
+    deterministic = frame["seeds"].eq(1) & frame[f"{ranking}_seeds"].eq(0)
+    if has_interval.to_numpy().any():
         cut = any("[" in cell for row in cells for cell in row)
         ends = "; in brackets are its ends, where the metric's range cuts it" * cut
-        notes.append(f"± is half the 95 % interval of the mean over seeds{ends}.")
-    if frame["seeds"].eq(2).any():
-        notes.append("2 seeds: too few for an interval.")
-    if ranking_metric(frame) == "ami":
+        notes.append(f"± is half the 95 % interval over seeds and tracks together{ends}.")
+    few = frame["seeds"][frame["seeds"].lt(MIN_SEEDS) & ~deterministic]
+    if len(few):
+        counts = " or ".join(str(count) for count in sorted(few.unique()))
+        notes.append(f"{counts} seed{'s' * bool(few.max() > 1)}: too few for an interval.")
+    if (frame[f"{ranking}_tracks"].isna() & frame[ranking].notna()).any():
+        notes.append("Rows without ±: too few tracks for halves of them to be clustered.")
+    if ranking == "ami":
         notes.append("Ranked by AMI. In parentheses what chance gives (AMI and ARI: 0).")
         notes.append(
             "Silhouette and Calinski-Harabasz compare clusterings of one representation, "
@@ -58,9 +66,10 @@ def markdown(frame: pd.DataFrame) -> str:
             "Fewer than two genres are known, so rows are in the order of silhouette. It compares "
             "clusterings of one representation: across rows it is a weak guide."
         )
+    notes += [f"{why}." for why in frame["n_clusters_why"].dropna().unique() if why]
     repeated = frame["seeds"][frame["seeds"] > 1]
-    if len(repeated) < len(frame) and len(repeated):
-        notes.append("Rows with 1 seed are deterministic: there is nothing to repeat.")
+    if deterministic.any():
+        notes.append("Rows with 1 seed are deterministic: their ± is over tracks alone.")
     if repeated.nunique() > 1 or frame["n_samples"].nunique() > 1:
         notes.append("Rows differ in seeds or tracks: compare them with care.")
     if frame["origin"].eq("pretrained").any():
@@ -94,14 +103,21 @@ def _cell(row: pd.Series, column: str) -> str:
     return text
 
 
-def statement(found: Sequence[Difference]) -> str:
+def statement(found: Sequence[Difference], *, planned: bool = False) -> str:
     """What differences in AMI allow to be said, in words.
 
     Parameters
     ----------
     found
-        One or more, all with the same `method`.
+        All with the same `method`; empty where nothing could be compared.
+    planned
+        As for `genre_vae.evaluation.differences.differences`.
     """
+    if not found:
+        return (
+            "No row is compared with another: it takes two ranked rows, and so many tracks that "
+            "half of them can be clustered."
+        )
     first = found[0].method
     most = max(one.n_samples for one in found)
 
@@ -119,13 +135,19 @@ def statement(found: Sequence[Difference]) -> str:
         lines.append(f"AMI tells **{first}** apart from {listed(beyond)}.")
     if noise:
         lines.append(f"Within noise of **{first}**: {listed(noise)}.")
-    over = "over which tracks there are (jackknife)"
+    over = "over which tracks there are"
     if min(one.seeds for one in found) > 1:
         over = f"over seeds (paired) and {over}"
-    lines.append(
-        f"In brackets: {1 - ALPHA:.0%} intervals for all these comparisons together (Bonferroni), "
-        f"{over}. The others were not compared with each other."
+    family = (
+        f"for these {len(found)} comparisons together (Bonferroni). They were asked for by name: "
+        "that was right if it was before the scores were seen."
+        if planned
+        else "for all pairs of these rows together (Bonferroni), since the first row was chosen by "
+        "the same scores. The others were not compared with each other."
     )
+    lines.append(f"In brackets: {1 - ALPHA:.0%} intervals {over}, {family}")
+    if planned:
+        lines[0] = f"Asked beforehand: {lines[0]}"
     return "\n\n".join(lines)
 
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -28,11 +28,18 @@ from genre_vae.files import write_array, write_json
 from genre_vae.models import checkpoint, encoding
 from genre_vae.models.checkpoint import TrainedModel
 from genre_vae.records import Assignment, FeatureSet, FloatArray, IntArray, known_genres
+from genre_vae.serving.novelty import Novelty
 
 NEIGHBOURS = 5
 ROUNDING = 1e-6  # error of a code in float32, as a share of the largest
 TAGGER = "musicnn.safetensors"
-FAR = 99.0  # percentile of the collection's own distances above which a track is unlike all of it
+
+
+class Extracted(NamedTuple):
+    """What a track's audio gives: what the encoder reads, and the descriptor (d,)."""
+
+    values: npt.NDArray[np.floating]
+    descriptor: FloatArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,16 +51,20 @@ class ClusterIndex:
     encoder
         The model that turns features into codes.
     inputs
-        The features it takes: ``mfcc``, ``mel``, ``mel, first window`` or ``musicnn``.
+        The features it takes: ``mel``, ``mel, first window``, or among ``mfcc``, ``descriptor`` and
+        ``musicnn`` one or several with ``+`` between; after a comma the geometry, where it is not
+        their own, which the encoder knows.
     reference : values (r, k)
         The collection's codes, with its ids and genres.
     clusters : (r,)
         The cluster of each track of the collection, from 0 without gaps: the one with the nearest
         mean.
+    sounds : values (r, d)
+        The descriptor of the collection's tracks.
     method
         The method that made codes and clusters, e.g. ``VAE + k-means``.
     tagger
-        The network that makes the vectors of the input ``musicnn``; None for other inputs.
+        The network that makes the vectors of the input ``musicnn``; None without it.
     tags
         The tags that describe each cluster, where a tagger has been used.
 
@@ -67,12 +78,13 @@ class ClusterIndex:
     inputs: str
     reference: FeatureSet
     clusters: IntArray
+    sounds: FeatureSet
     method: str
     tagger: MusiCNN | None = None
     tags: Sequence[Sequence[str]] = ()
 
     def __post_init__(self) -> None:
-        if (self.tagger is not None) != (self.inputs == "musicnn"):
+        if (self.tagger is not None) != ("musicnn" in self._parts):
             raise ValueError(f"{self.method}: a tagger goes with the input musicnn and no other")
         found, _ = clustering.nearest(self.reference.values, self.centroids)
         if not np.array_equal(found, self.clusters):
@@ -82,6 +94,15 @@ class ClusterIndex:
     def centroids(self) -> npt.NDArray[np.float64]:
         """(c, k) the means of the clusters."""
         return clustering.centroids(self.reference.values, self.clusters)
+
+    @cached_property
+    def _parts(self) -> list[str]:
+        """The names of the inputs, without a geometry."""
+        return self.inputs.partition(", ")[0].split("+")
+
+    @cached_property
+    def _novelty(self) -> Novelty:
+        return Novelty(self.sounds)
 
     @cached_property
     def _distances(self) -> npt.NDArray[np.float64]:
@@ -100,24 +121,26 @@ class ClusterIndex:
 
     def extract(
         self, source: str | Path | bytes, *, max_seconds: float = math.inf
-    ) -> npt.NDArray[np.floating] | str:
-        """The encoder's input for a file or its content, or the reason why there is none."""
-        if self.tagger is not None:
-            try:
-                waveform = audio.load(source, max_seconds=max_seconds)
-                return musicnn.extract(waveform, self.tagger).embedding
-            except audio.BadAudioError as error:
-                return str(error)
-        found = spectral.extract_source(source, spectral.mel_filters(), max_seconds=max_seconds)
-        if isinstance(found, str):
-            return found
-        if self.inputs == "mfcc":
-            return found.mfcc
-        return found.mel if self.inputs == "mel" else found.mel[:1]
+    ) -> Extracted | str:
+        """What a file or its content gives, or the reason why there is nothing."""
+        try:
+            waveform = audio.load(source, max_seconds=max_seconds)
+            found = spectral.extract_checked(waveform, spectral.mel_filters())
+            tagged = None if self.tagger is None else musicnn.extract(waveform, self.tagger)
+        except audio.BadAudioError as error:
+            return str(error)
+        if self._parts == ["mel"]:
+            whole = self.inputs == "mel"
+            return Extracted(found.mel if whole else found.mel[:1], found.descriptor)
+        vectors = {"mfcc": found.mfcc, "descriptor": found.descriptor}
+        if tagged is not None:
+            vectors["musicnn"] = tagged.embedding
+        values = np.concatenate([vectors[name] for name in self._parts])
+        return Extracted(values, found.descriptor)
 
     def encode(self, extracted: Sequence[npt.NDArray[np.floating]]) -> FloatArray:
-        """The codes (n, k) of n tracks, made from what `extract` returns for each as the
-        collection's own codes were made."""
+        """The codes (n, k) of n tracks, made of what the encoder reads of each as the collection's
+        own codes were made."""
         ids = np.array([str(number) for number in range(len(extracted))])
         given = FeatureSet(self.inputs, ids, np.stack(extracted), np.full(len(ids), ""))
         if isinstance(self.encoder, Projection):
@@ -125,6 +148,25 @@ class ClusterIndex:
         else:
             codes = encoding.encode(self.encoder, given)
         return np.asarray(codes.values, dtype=np.float32)
+
+    def place(
+        self, extracted: Sequence[Extracted], *, neighbours: int = NEIGHBOURS, latent: bool = True
+    ) -> list[dict[str, Any]]:
+        """`assign` what was extracted of n tracks, one or more, and say of each whether it is
+        ``unlike_anything`` in the collection (`genre_vae.serving.novelty`) and its ``novelty``: the
+        percentage of the collection's tracks that are nearer to the others than it is to them."""
+        codes = self.encode([one.values for one in extracted])
+        sounds = np.stack([one.descriptor for one in extracted])
+        unlike, p_values = self._novelty.unlike(sounds), self._novelty.p_values(sounds)
+        return [
+            {**record, "unlike_anything": bool(one), "novelty": 100 * (1 - float(p))}
+            for record, one, p in zip(
+                self.assign(codes, neighbours=neighbours, latent=latent),
+                unlike,
+                p_values,
+                strict=True,
+            )
+        ]
 
     def assign(
         self, codes: FloatArray, *, neighbours: int = NEIGHBOURS, latent: bool = True
@@ -146,10 +188,9 @@ class ClusterIndex:
             ``cluster``; ``genre``, the one that most of the cluster's tracks have, and
             ``genre_share``, their share (both None where no genres are known); ``distance`` to the
             cluster's mean; ``percentile``, the percentage of the collection's tracks that are
-            nearer to the mean of theirs; ``unlike_anything``, whether that exceeds 99;
-            ``neighbours``, the nearest first, each with ``track_id``, ``genre``, ``cluster`` and
-            ``distance``; ``words``, the tags that describe the cluster, where there are any; and
-            ``latent``.
+            nearer to the mean of theirs; ``neighbours``, the nearest first, each with ``track_id``,
+            ``genre``, ``cluster`` and ``distance``; ``words``, the tags that describe the cluster,
+            where there are any; and ``latent``.
         """
         found, distances = clustering.nearest(codes, self.centroids)
         reference = self.reference.values.astype(np.float64)
@@ -168,7 +209,6 @@ class ClusterIndex:
                 "genre_share": share,
                 "distance": distance,
                 "percentile": percentile,
-                "unlike_anything": percentile > FAR,
                 "neighbours": [
                     {
                         "track_id": str(self.reference.ids[row]),
@@ -192,6 +232,7 @@ class ClusterIndex:
         else:
             checkpoint.save(self.encoder, folder / f"{self.encoder.config.model}_best.pth")
         self.reference.save(folder, "reference")
+        self.sounds.save(folder, "sounds")
         clusters = Assignment(
             self.method, self.reference.ids, self.clusters[None], self.reference.labels
         )
@@ -213,11 +254,18 @@ class ClusterIndex:
         """Read what `save` wrote."""
         about = json.loads((folder / "placement.json").read_text("utf-8"))
         encoder = load_encoder(folder)
-        reference = FeatureSet.load(folder, "reference")
+        reference, sounds = (FeatureSet.load(folder, name) for name in ("reference", "sounds"))
         (clusters,) = Assignment.load(folder).clusters
         tagger = musicnn.load(folder / TAGGER) if (folder / TAGGER).exists() else None
         return cls(
-            encoder, about["inputs"], reference, clusters, about["method"], tagger, about["words"]
+            encoder,
+            about["inputs"],
+            reference,
+            clusters,
+            sounds,
+            about["method"],
+            tagger,
+            about["words"],
         )
 
 

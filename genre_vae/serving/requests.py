@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 import soundfile
 
 from genre_vae.collection import audio
-from genre_vae.serving.index import NEIGHBOURS, ClusterIndex
+from genre_vae.serving.index import NEIGHBOURS, ClusterIndex, Extracted
 
 MAX_ITEMS = 1_000  # of a request
 MAX_BYTES = 200_000_000  # of a file or of an item's data: half an hour of uncompressed stereo
@@ -48,7 +47,7 @@ def predict(
         Each a path, or ``data:audio/...;base64,...`` with a file's content. More than `MAX_ITEMS`
         are refused.
     neighbours, latent
-        Passed to `ClusterIndex.assign`.
+        Passed to `ClusterIndex.place`.
     root
         The folder below which paths must lie after their links are resolved; ``anywhere``; or
         ``nowhere``, which refuses paths.
@@ -58,13 +57,13 @@ def predict(
     Returns
     -------
     list of dict
-        A record for each item, in their order: that of `ClusterIndex.assign`, or
+        A record for each item, in their order: that of `ClusterIndex.place`, or
         ``{"error": reason}``. A bad item does not affect the others.
     """
     if len(items) > MAX_ITEMS:
         return [{"error": f"{len(items)} items, at most {MAX_ITEMS} at a time"}] * len(items)
 
-    def extract(item: str) -> npt.NDArray[np.floating] | str:
+    def extract(item: str) -> Extracted | str:
         try:
             return index.extract(_source(item, root), max_seconds=MAX_SECONDS)
         except RefusedError as error:
@@ -77,7 +76,7 @@ def predict(
     good = [one for one in found if not isinstance(one, str)]
     records: list[dict[str, Any]] = []
     if good:
-        records = index.assign(index.encode(good), neighbours=neighbours, latent=latent)
+        records = index.place(good, neighbours=neighbours, latent=latent)
     assigned = iter(records)
     return [{"error": one} if isinstance(one, str) else next(assigned) for one in found]
 

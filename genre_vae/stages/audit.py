@@ -58,7 +58,7 @@ def judge(
 
     mfcc = audio.reference
     mel = mean_spectrum(audio.mel)
-    pairs = {"mfcc": (mfcc, mel), "mel": (mel, mfcc)}
+    pairs = {"mfcc": (mfcc, mel), "descriptor": (audio.descriptor, mel), "mel": (mel, mfcc)}
     if words is not None:
         pairs["lyrics"] = (words.embedding, mfcc)
     if mfcc.has_labels:
@@ -68,7 +68,7 @@ def judge(
         for name, (modality, against) in pairs.items()
     }
     table = pd.DataFrame([{"modality": name, **asdict(row)} for name, row in found.items()])
-    if vectors is not None:
+    if vectors is not None and len(vectors.audit):
         table = pd.concat([table, vectors.audit], ignore_index=True)
     rows = list(table.itertuples())
     record.tags({f"verdict/{row.modality}": row.verdict for row in rows})

@@ -25,6 +25,8 @@ class Collection:
     ----------
     mfcc : values (n, 40)
         Mean and standard deviation of each coefficient.
+    descriptor : values (n, d)
+        Timbre, harmony, dynamics and rhythm (`genre_vae.features.descriptor`).
     mel : values (n, 10, 1, 64, 128)
         Windows of the log-mel spectrogram, in dB below each clip's peak.
     skipped : columns track_id, genre, reason
@@ -36,6 +38,7 @@ class Collection:
     """
 
     mfcc: FeatureSet
+    descriptor: FeatureSet
     mel: FeatureSet
     skipped: pd.DataFrame
     faults: pd.DataFrame
@@ -43,14 +46,9 @@ class Collection:
     provenance: str = ""  # nothing that was trained on other data has a part in it
     tags: FeatureSet | None = None  # no tagger has
 
-    @property
-    def reads(self) -> str:
-        """The name of the vectors that dense models read."""
-        return self.mfcc.name
-
     def read(self, name: str) -> FeatureSet:
         """The input of a model by its name; mel windows stay on disk."""
-        inputs = {"mfcc": self.mfcc, "mel": self.mel}
+        inputs = {"mfcc": self.mfcc, "descriptor": self.descriptor, "mel": self.mel}
         if name == "mel, first window":
             return self.mel.derive(name, self.mel.values[:, :1])
         return inputs[name]
@@ -74,6 +72,7 @@ class Collection:
         from genre_vae.scaling import Scaler
 
         self.mfcc.save(folder, "mfcc")
+        self.descriptor.save(folder, "descriptor")
         self.mel.save(folder, "mel")
         self.mel.derive("mel, first window", self.mel.values[:, 0]).save(folder, "X_spec")
         standardised = Scaler.standardise(self.mfcc.values)
@@ -87,8 +86,9 @@ class Collection:
         skipped, faults, catalog = (
             pd.read_csv(folder / f"{name}.csv", dtype=str, keep_default_na=False) for name in TABLES
         )
+        mfcc, descriptor = (FeatureSet.load(folder, name) for name in ("mfcc", "descriptor"))
         mel = FeatureSet.load(folder, "mel", mmap=True)
-        return cls(FeatureSet.load(folder, "mfcc"), mel, skipped, faults, catalog)
+        return cls(mfcc, descriptor, mel, skipped, faults, catalog)
 
 
 @dataclass(frozen=True)
@@ -98,11 +98,12 @@ class ExtractConfig:
 
 @stage("features")
 def extract(record: Recorder, catalog: Catalog, *, config: ExtractConfig) -> Collection:
-    """MFCC statistics and mel windows of every usable track, in one pass over the audio."""
+    """MFCC statistics, the descriptor and mel windows of every usable track, in one pass over the
+    audio."""
     from genre_vae.collection import faults as known_faults
     from genre_vae.features.spectral import extract_catalog
 
-    mfcc, mel, skipped = extract_catalog(
+    mfcc, mel, descriptor, skipped = extract_catalog(
         catalog,
         workers=record.workers,
         progress=lambda results: record.progress(results, total=len(catalog.tracks)),
@@ -118,7 +119,8 @@ def extract(record: Recorder, catalog: Catalog, *, config: ExtractConfig) -> Col
             *([f"{_kinds_of(faults)} (faults.csv)"] if len(faults) else []),
         ]
     )
-    return Collection(mfcc, mel, skipped, faults, catalog.tracks.drop(columns="path"))
+    listed = catalog.tracks.drop(columns="path")
+    return Collection(mfcc, descriptor, mel, skipped, faults, listed)
 
 
 def _where(mfcc: FeatureSet) -> str:
@@ -144,7 +146,7 @@ def _count(number: int, what: str) -> str:
 def collect(run: Run, given: Given) -> Artifact[Collection]:
     """The features of the collection that ``data`` names."""
     catalog = catalog_of(run, given)
-    return run.do(extract, catalog, config=ExtractConfig(), title=f"mfcc and mel of {catalog.name}")
+    return run.do(extract, catalog, config=ExtractConfig(), title=f"features of {catalog.name}")
 
 
 def catalog_of(run: Run, given: Given) -> Catalog:

@@ -75,20 +75,27 @@ def rows_of(
 def rank(
     record: Recorder, rows: Rows, clusterings: Sequence[Clustering], *, config: TableConfig
 ) -> Table:
-    """A level's table, which differences from its first row are more than noise, and for hard a
-    chart. `clusterings` are those of the rows, in their order."""
-    from genre_vae.evaluation.differences import differences
+    """A level's table, which differences from its first row (and from that named `against`) are
+    more than noise, and for hard a chart. `clusterings` are those of the rows, in their order."""
+    from genre_vae.evaluation.differences import Resampled, differences
     from genre_vae.report import charts, markdown
 
     frame = tables.table(rows.rows, level=config.level, names=dict(config.names))
     text = markdown.markdown(frame)
-    assignments = {
-        row.run_id: one.assignment for row, one in zip(rows.rows, clusterings, strict=True)
+    resampled = {
+        row.run_id: Resampled(one.assignment, one.halves)
+        for row, one in zip(rows.rows, clusterings, strict=True)
     }
     ranked = frame[frame["rank"].notna() & frame["ami"].notna()]
     for group in tables.compared(ranked):
-        found = differences([assignments[run_id] for run_id in group["run_id"]])
+        found = differences([resampled[run_id] for run_id in group["run_id"]])
         text += f"\n{markdown.statement(found)}\n"
+    if config.against is not None:
+        others = [run_id for run_id in ranked["run_id"] if run_id != config.against]
+        asked = [resampled[run_id] for run_id in (config.against, *others)]
+        found = differences(asked, planned=True)
+        record.tags({"against/method": asked[0].assignment.name, "against/run_id": config.against})
+        text += f"\n{markdown.statement(found, planned=True)}\n"
     stem = stem_of(config.level)
     if config.level == "hard":
         chart = charts.comparison_chart(
@@ -150,6 +157,8 @@ def compare(
     dataset: Catalog,
     rows: Sequence[Row],
     clusterings: Sequence[Artifact[Clustering]] = (),
+    *,
+    against: str = "",
 ) -> Artifact[Table]:
     """The table of a level.
 
@@ -159,6 +168,9 @@ def compare(
         The table's, from `rows_of`.
     clusterings
         Their runs, as far as they are at hand; the others are found again.
+    against
+        The name of a row (`genre_vae.evaluation.table.named`) to compare the others with, beside
+        the first; "" for none.
     """
     if not rows:
         raise InputError(
@@ -166,7 +178,8 @@ def compare(
             f"run the entry point {level} first"
         )
     ordered = sorted(rows, key=lambda row: row.run_id)
-    config = TableConfig(level, dataset.name, NAMES)
+    named = tables.named(ordered, against).run_id if against else None
+    config = TableConfig(level, dataset.name, NAMES, named)
     found = _found(run, dataset, ordered, clusterings)
     found_table = run.do(rank, Rows(tuple(ordered)), found, config=config, title=f"{level} table")
     print(f"\n{found_table.value.text}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from genre_vae.models.config import WITHOUT_DECODER
 from genre_vae.records import Embedding, FeatureSet, InputError, LabelUse, known_genres
 from genre_vae.stages.cluster import Clustering
 from genre_vae.stages.collect import Collection
-from genre_vae.stages.inputs import Inputs, InputVectors
+from genre_vae.stages.inputs import Inputs, InputVectors, read
 from genre_vae.tracking.run import Run
 from genre_vae.tracking.stage import Artifact, Recorder, stage
 
@@ -120,11 +121,11 @@ def _decoder_of(embedding: Embedding) -> Path | None:
 
 def _seen(embedding: Embedding, audio: Collection, vectors: InputVectors | None) -> FeatureSet:
     """What a trained model read; InputError if it is not what is given now."""
-    if embedding.reads in ("mel", "mel, first window", audio.reads):
-        return audio.read(embedding.reads)
-    if vectors is None or embedding.reads != vectors.reads:
-        raise InputError(f"{embedding.title} read {embedding.reads}: give the same input")
-    return vectors.read(embedding.reads)
+    for source in (audio, vectors):
+        with contextlib.suppress(KeyError):
+            if source is not None:
+                return read(source, embedding.reads)
+    raise InputError(f"{embedding.title} read {embedding.reads}: give the same input")
 
 
 def _reconstructed(embedding: Embedding, path: Path, features: FeatureSet) -> Reconstructed:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from genre_vae.config import FuseConfig, Given
+from genre_vae.config import Counted, FuseConfig, Given
 from genre_vae.evaluation.audit import LEAKING
 from genre_vae.methods import Method
 from genre_vae.records import Embedding, FeatureSet, LabelUse
 from genre_vae.stages.audit import Audits
-from genre_vae.stages.collect import Collection
-from genre_vae.stages.inputs import Inputs, InputVectors, row_config
+from genre_vae.stages.inputs import Inputs, Source, read, row_config
 from genre_vae.stages.lyrics import Words
 from genre_vae.tracking.run import Run
 from genre_vae.tracking.stage import Artifact, Recorder, stage
@@ -19,7 +18,7 @@ from genre_vae.tracking.stage import Artifact, Recorder, stage
 @stage("fuse")
 def join_lyrics(
     record: Recorder,
-    audio: Embedding | Collection | InputVectors,
+    audio: Embedding | Source,
     words: Words,
     audits: Audits,
     *,
@@ -31,7 +30,7 @@ def join_lyrics(
     if isinstance(audio, Embedding):
         members, seeds = audio.members, audio.seeds
     else:
-        members, seeds = (audio.read(row.reads),), ()
+        members, seeds = (read(audio, row.reads),), ()
     if config.fusion == "late":  # the clusterings that it joins have seeds
         members, seeds = members * config.seeds, config.numbers
     fused = tuple(
@@ -56,7 +55,6 @@ def join_lyrics(
 def _fused(audio: FeatureSet, text: FeatureSet, config: FuseConfig, seed: int) -> FeatureSet:
     from genre_vae import clustering
     from genre_vae.features import fusion
-    from genre_vae.scaling import Scaler
 
     sets, weights = [audio, text], [1.0, config.lyrics_weight]
     if config.with_genre:
@@ -66,8 +64,7 @@ def _fused(audio: FeatureSet, text: FeatureSet, config: FuseConfig, seed: int) -
     if config.fusion == "weighted":
         return fusion.weighted(sets, weights)
     both, _ = fusion.join(sets)
-    scaled = both.derive(both.name, Scaler.standardise(both.values))
-    found = clustering.resolve_n_clusters(config.n_clusters, scaled, seed=config.seed)
+    found = clustering.resolve_n_clusters(config.n_clusters, both)
     return fusion.late(sets, weights, n_clusters=found, seed=seed)
 
 
@@ -76,7 +73,7 @@ def _trusted(text: FeatureSet, verdict: str) -> FeatureSet:
     if verdict == "unknown":  # tables say so beside its rows
         return replace(text, name=f"{text.name}, audit unknown")
     use = LabelUse.FEATURE if verdict in LEAKING else LabelUse.NONE
-    return text.derive(text.name, text.values, use)
+    return replace(text, label_use=max(text.label_use, use))
 
 
 def fuse(
@@ -86,18 +83,20 @@ def fuse(
     embedding: Artifact[Embedding] | None,
     words: Artifact[Words],
     audited: Artifact[Audits],
+    counted: Counted,
     method: Method,
 ) -> Artifact[Embedding]:
-    """The fusion that a method makes of lyrics and an embedding, or the input where None."""
-    audio = inputs.vectors if embedding is None else embedding
-    reads = inputs.vectors.value.reads if embedding is None else embedding.value.reads
+    """The fusion that a method makes of lyrics and an embedding, or the input where None; a late
+    one joins clusterings with as many clusters as were counted."""
     late = method.fusion == "late"
+    audio = inputs.vectors if embedding is None else embedding
+    reads = inputs.reads if embedding is None else embedding.value.reads
     config = FuseConfig(
         row=row_config(method, reads),
         fusion=method.fusion,
         lyrics_weight=1.0 if method.fusion == "concatenate" else given.lyrics_weight,
         with_genre=method.with_genre,
-        n_clusters=given.n_clusters if late else None,
+        n_clusters=counted.n_clusters if late else None,
         seed=given.seed if late else 0,
         seeds=given.seeds if late else 0,
     )

@@ -1,23 +1,30 @@
-"""What dense models read of a track: MFCC statistics, a pretrained tagger's vector, or a file's."""
+"""What dense models read of a track: what the audio gives, a pretrained tagger's vector, a file's,
+or several of these side by side."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from genre_vae.collection.catalog import Catalog
-from genre_vae.config import Given, RowConfig, VectorsConfig
+from genre_vae.config import CombinedConfig, Given, RowConfig, VectorsConfig
 from genre_vae.features.vectors import Vectors
 from genre_vae.files import write_json
 from genre_vae.methods import Method, Reads
-from genre_vae.records import FeatureSet, InputError, LabelUse
+from genre_vae.records import FeatureSet, Geometry, InputError, LabelUse
 from genre_vae.stages.collect import Collection, collect
 from genre_vae.tracking.run import Run
 from genre_vae.tracking.stage import Artifact, Recorder, stage
 
+AUDIO_INPUTS = ("mfcc", "descriptor")  # vectors that the audio itself gives
+NAME_ONE = (
+    "name a file of vectors, 'mfcc', 'descriptor' or 'musicnn', several with + between, or 'audio'"
+)
 MUSICNN = (
     "musicnn (Pons & Serra, 2019), a tagger trained on 200,000 songs of the Million Song Dataset "
     "to predict 50 Last.fm tags, some of which name genres"
@@ -37,7 +44,7 @@ class InputVectors:
         Where they come from, in a sentence.
     audit : one row, the fields of `genre_vae.evaluation.audit.Audit` and ``modality``
     tags : values (n, 50)
-        The probabilities of the tagger's tags, where a tagger made the vectors.
+        The probabilities of the tagger's tags, where a tagger had a part in the vectors.
     unmatched : columns name, side, reason
         Tracks and rows of the file that were not joined, where a file holds the vectors.
     """
@@ -48,11 +55,6 @@ class InputVectors:
     audit: pd.DataFrame
     tags: FeatureSet | None = None
     unmatched: pd.DataFrame | None = None
-
-    @property
-    def reads(self) -> str:
-        """The name of the vectors."""
-        return self.vectors.name
 
     def read(self, name: str) -> FeatureSet:
         """The vectors; KeyError for another name than theirs."""
@@ -99,13 +101,29 @@ class TaggerConfig:
     input: str = "musicnn"
 
 
+Source = Collection | InputVectors
+
+
 @dataclass(frozen=True)
 class Inputs:
-    """What methods read: `audio` has MFCC statistics and mel windows, `vectors` what dense models
-    take, the same artifact where ``input`` is ``audio``."""
+    """What methods read.
+
+    Parameters
+    ----------
+    audio
+        What the audio itself gives; models with convolutions read its mel windows.
+    vectors
+        The artifact that holds what dense models read: the same one, where the audio gives it.
+    reads
+        The name of that, for `read`.
+    windowed
+        Whether a method of vectors or mel windows reads the latter.
+    """
 
     audio: Artifact[Collection]
     vectors: Artifact[Collection] | Artifact[InputVectors]
+    reads: str
+    windowed: bool = False
 
     @property
     def other(self) -> Artifact[InputVectors] | None:
@@ -114,18 +132,28 @@ class Inputs:
 
     @property
     def features(self) -> FeatureSet:
-        """The vectors' values."""
-        source = self.vectors.value
-        return source.read(source.reads)
+        """What dense models read."""
+        return read(self.vectors.value, self.reads)
 
-    def of(self, method: Method, mel_view: str) -> tuple[Artifact[Collection | InputVectors], str]:
+    def of(self, method: Method, mel_view: str) -> tuple[Artifact[Source], str]:
         """The artifact whose product a method reads, and the name of its input there."""
         mel = "mel" if mel_view == "windows" else "mel, first window"
-        if method.reads is Reads.MEL or (
-            method.reads is Reads.VECTORS_OR_MEL and self.other is None
-        ):
+        if method.reads is Reads.MEL or (method.reads is Reads.VECTORS_OR_MEL and self.windowed):
             return self.audio, mel  # type: ignore[return-value]
-        return self.vectors, self.vectors.value.reads  # type: ignore[return-value]
+        return self.vectors, self.reads  # type: ignore[return-value]
+
+
+def read(source: Source, reads: str) -> FeatureSet:
+    """An input by its name, which ends in a geometry where that is not the input's own."""
+    name, geometry = parsed(reads)
+    features = source.read(name)
+    return features if geometry is None else features.compared_by(geometry)
+
+
+def parsed(reads: str) -> tuple[str, Geometry | None]:
+    """The name of an input, and the geometry that was given for it: ``musicnn, standardised``."""
+    name, _, geometry = reads.rpartition(", ")
+    return (name, Geometry(geometry)) if geometry in set(Geometry) else (reads, None)
 
 
 def row_config(method: Method, reads: str) -> RowConfig:
@@ -181,6 +209,31 @@ def join(
     return _described(record, made, *report)
 
 
+@stage("embed")
+def combine(record: Recorder, parts: Sequence[Source], *, config: CombinedConfig) -> InputVectors:
+    """Several inputs side by side, for the tracks that all of them have."""
+    from genre_vae.features import fusion
+
+    name = "+".join(config.reads)
+    sets = [part.read(reads) for part, reads in zip(parts, config.reads, strict=True)]
+    vectors = [part for part in parts if isinstance(part, InputVectors)]
+    made = InputVectors(
+        "vectors",
+        fusion.combine(sets, name=name),
+        "; ".join(part.provenance for part in vectors),
+        pd.concat(
+            [pd.DataFrame(columns=["modality"])]
+            + [part.audit.assign(modality=part.vectors.name) for part in vectors]
+        ),
+        next((part.tags for part in vectors if part.tags is not None), None),
+    )
+    n, d = made.vectors.values.shape
+    record.metrics({"tracks": n, "dimensions": d})
+    record.tags({"provenance": made.provenance, "label_use": made.vectors.label_use})
+    record.note = f"{n} tracks, {d} dimensions"
+    return made
+
+
 def _audited(record: Recorder, audio: Collection, vectors: FeatureSet) -> pd.DataFrame:
     from genre_vae.evaluation import audit
 
@@ -201,36 +254,69 @@ def _described(record: Recorder, made: InputVectors, *report: str) -> InputVecto
 
 def inputs(run: Run, given: Given) -> Inputs:
     """What ``input`` names for the collection that ``data`` names."""
-    if given.input not in ("audio", "musicnn"):
-        _check_stated(given)  # before anything is computed
+    names = _names(given)
     audio = collect(run, given)
-    if given.input == "audio":
-        return Inputs(audio, audio)
-    name = audio.dataset.name
-    if given.input == "musicnn":
-        made = run.do(
-            tag,
-            audio,
-            audio.dataset,
-            musicnn_weights(run, given),
-            config=TaggerConfig(),
-            title=f"musicnn of {name}",
-        )
-        return Inputs(audio, made)
+    if names == ["audio"]:
+        return Inputs(audio, audio, _named("mfcc", audio, given), windowed=True)
+    parts = [_part(run, given, audio, name) for name in names]
+    vectors, reads = parts[0]
+    if len(parts) > 1:
+        config = CombinedConfig(tuple(reads for _, reads in parts))
+        reads = "+".join(config.reads)
+        artifacts = [artifact for artifact, _ in parts]
+        title = f"{reads} of {audio.dataset.name}"
+        vectors = run.do(combine, artifacts, config=config, title=title)
+    return Inputs(audio, vectors, _named(reads, vectors, given))
+
+
+def on_descriptor(given: Given, seen: Inputs) -> Inputs:
+    """The descriptor as the input of dense models, where ``input`` is ``audio``."""
+    return Inputs(seen.audio, seen.audio, _named("descriptor", seen.audio, given))
+
+
+def _named(reads: str, source: Artifact[Any], given: Given) -> str:
+    """The name of an input, with the geometry that was given where that is not its own."""
+    if given.geometry is None:
+        return reads
+    geometry = Geometry(given.geometry)
+    own = {block.geometry for block in source.value.read(reads).blocks}
+    return reads if own == {geometry} else f"{reads}, {geometry}"
+
+
+def _names(given: Given) -> list[str]:
+    """The inputs that ``input`` names; what is known to be wrong with them shows at once."""
+    text = given.input.strip()
+    is_file = bool(text) and given.path(text).is_file()  # whose name may hold a plus
+    names = [text] if is_file else [name.strip() for name in text.split("+")]
+    if not all(names):
+        raise InputError(f"input is empty: {NAME_ONE}")
+    if len(names) > 1 and "audio" in names:
+        raise InputError(f"input {text}: name mfcc or descriptor beside others, not audio")
+    if len(set(names)) < len(names):
+        raise InputError(f"input {text}: the same one twice")
+    for name in names:
+        if name not in (*AUDIO_INPUTS, "audio", "musicnn"):
+            _check_stated(given, name)
+    return names
+
+
+def _part(
+    run: Run, given: Given, audio: Artifact[Collection], name: str
+) -> tuple[Artifact[Any], str]:
+    """The artifact that holds an input, and what it is called there."""
+    if name in AUDIO_INPUTS:
+        return audio, name
+    if name == "musicnn":
+        weights = musicnn_weights(run, given)
+        title = f"musicnn of {audio.dataset.name}"
+        return run.do(tag, audio, audio.dataset, weights, config=TaggerConfig(), title=title), name
     from genre_vae.features import vectors
 
-    path = given.path(given.input)
+    path = given.path(name)
     stated = LabelUse[given.input_label_use.upper()]
-    return Inputs(
-        audio,
-        run.do(
-            join,
-            audio,
-            vectors.load(path),
-            config=VectorsConfig(path.name, given.input_about, stated),
-            title=f"vectors of {path.name}",
-        ),
-    )
+    config = VectorsConfig(path.name, given.input_about, stated)
+    title = f"vectors of {path.name}"
+    return run.do(join, audio, vectors.load(path), config=config, title=title), path.name
 
 
 def musicnn_weights(run: Run, given: Given) -> Weights:
@@ -247,20 +333,18 @@ def musicnn_weights(run: Run, given: Given) -> Weights:
         return Weights(musicnn.fetch(path, wheel=wheel), musicnn.SHA256)
 
 
-def _check_stated(given: Given) -> None:
-    if not given.input.strip():
-        raise InputError("input is empty: name a file of vectors, 'musicnn' or 'audio'")
-    path = given.path(given.input)
+def _check_stated(given: Given, name: str) -> None:
+    path = given.path(name)
     if not path.is_file():
         what = "a folder, not a file" if path.is_dir() else "no such file"
-        raise InputError(f"input {path}: {what}; give a file of vectors, 'musicnn' or 'audio'")
+        raise InputError(f"input {path}: {what}; {NAME_ONE}")
     unstated = {
         "input_about": not given.input_about.strip(),
         "input_label_use": given.input_label_use == "unstated",
     }
-    missing = [name for name, is_missing in unstated.items() if is_missing]
+    missing = [option for option, is_missing in unstated.items() if is_missing]
     if missing:
         raise InputError(
-            f"input {given.input}: nothing here can tell where vectors come from: state "
+            f"input {name}: nothing here can tell where vectors come from: state "
             f"{' and '.join(missing)}, as in input_about='OpenL3, music, 512' input_label_use=none"
         )

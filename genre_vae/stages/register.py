@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from genre_vae import methods
-from genre_vae.collection.catalog import Catalog
 from genre_vae.config import Given, ModelConfig
 from genre_vae.evaluation import table as tables
 from genre_vae.evaluation.metrics import INTERNAL
@@ -15,12 +14,12 @@ from genre_vae.evaluation.table import Row
 from genre_vae.records import Embedding, LabelUse
 from genre_vae.stages.cluster import Clustering
 from genre_vae.stages.collect import Collection
-from genre_vae.stages.inputs import InputVectors, Weights, musicnn_weights
+from genre_vae.stages.inputs import Source, Weights, musicnn_weights, parsed
 from genre_vae.tracking import cache, registry
 from genre_vae.tracking.run import Run
 from genre_vae.tracking.stage import Artifact, Recorder, stage
 
-SERVABLE_INPUTS = (*methods.AUDIO, "musicnn")  # inputs that can be made of any audio
+SERVABLE_INPUTS = (*methods.AUDIO, "descriptor", "musicnn")  # those that any audio gives
 CODE = "genre_vae.serving.pyfunc"  # the module that MLflow loads
 
 
@@ -44,7 +43,8 @@ def log(
     record: Recorder,
     clustering: Clustering,
     embedding: Embedding,
-    source: Collection | InputVectors,
+    source: Source,
+    audio: Collection,
     weights: Weights | None,
     *,
     config: ModelConfig,
@@ -65,6 +65,7 @@ def log(
         embedding.reads,
         embedding.first,
         assignment.clusters[0],
+        audio.descriptor.select(assignment.ids),
         assignment.name,
         tagger=None if weights is None else musicnn.load(weights.path),
         tags=tags,
@@ -81,9 +82,12 @@ def unservable(row: Row) -> str | None:
     about = row.about
     if about.algorithm != "k-means":
         return f"{about.algorithm} does not say where a new track belongs"
-    if about.reads not in SERVABLE_INPUTS:
+    name, _ = parsed(about.reads)
+    if name not in SERVABLE_INPUTS and not set(name.split("+")) <= set(SERVABLE_INPUTS):
         return f"nothing here makes the vectors of {about.reads} for a new track"
     method = methods.BY_KEY.get(about.model.partition(",")[0])  # a sweep's have a variant
+    if method is not None and method.key == "raw" and name.startswith("mel"):
+        return "it has no encoder, only the collection's own values"
     return (method.unservable if method else "") or None
 
 
@@ -95,7 +99,7 @@ def is_servable(row: Row) -> bool:
 def register(
     run: Run,
     given: Given,
-    dataset: Catalog,
+    audio: Artifact[Collection],
     rows: Sequence[Row],
     clusterings: Sequence[Artifact[Clustering]] = (),
 ) -> Artifact[Model]:
@@ -103,7 +107,7 @@ def register(
 
     Parameters
     ----------
-    dataset
+    audio
         The collection.
     rows
         Clusterings of it, from `rows_of`; the best by ``metric`` that can serve is taken.
@@ -119,17 +123,20 @@ def register(
         )
     for reason in passed:
         print(f"{'register':<10} {reason}", flush=True)
+    dataset = audio.dataset
     at_hand = {one.run_id: one for one in clusterings}
     clustering = at_hand.get(row.run_id) or run.find(row.run_id, dataset)
     (embedding,) = run.inputs(clustering)
     source, *_ = run.inputs(embedding)
-    weights = musicnn_weights(run, given) if row.about.reads == "musicnn" else None
+    tagged = "musicnn" in parsed(row.about.reads)[0].split("+")
+    weights = musicnn_weights(run, given) if tagged else None
     seed = clustering.value.scores["seed"].iloc[0]
     model = run.do(
         log,
         clustering,
         embedding,
         source,
+        audio,
         weights,
         config=ModelConfig(int(seed), code=cache.module_digest(CODE)),
         title=f"{row.about.method} of {dataset.name}",

@@ -14,6 +14,7 @@ from genre_vae.methods import BY_KEY
 from genre_vae.records import Embedding
 from genre_vae.stages.cluster import Clustering, cluster
 from genre_vae.stages.compare import Rows, rows_of
+from genre_vae.stages.count import count
 from genre_vae.stages.inputs import inputs
 from genre_vae.stages.train import train
 from genre_vae.tracking.run import Run
@@ -67,6 +68,7 @@ def tabulate(
 def sweep(run: Run, given: Given) -> Artifact[Sweep]:
     """Train, cluster and score the BetaVAE once for every beta."""
     seen = inputs(run, given)
+    counted = count(run, given, seen)
     dataset = seen.audio.dataset
     betavae = BY_KEY["betavae"]
     betas = tuple(sorted(set(given.betas)))
@@ -76,7 +78,7 @@ def sweep(run: Run, given: Given) -> Artifact[Sweep]:
         embedding = train(run, given, seen, betavae, replace(given.train(betavae), beta=beta))
         embeddings.append(embedding)
         variant = f", beta {beta:g}"
-        clusterings.append(cluster(run, given, embedding, "k-means", variant=variant))
+        clusterings.append(cluster(run, given, embedding, "k-means", counted, variant=variant))
     by_id = {row.run_id: row for row in rows_of(run, dataset, clusterings)}
     rows = Rows(tuple(by_id[one.run_id] for one in clusterings))
     title = f"{embeddings[0].value.title} + k-means, {dataset.name}"

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from genre_vae.config import BaselineConfig, Given, RowConfig, TrainingConfig
+from genre_vae.config import BaselineConfig, Counted, Given, RowConfig, TrainingConfig
 from genre_vae.methods import Method
 from genre_vae.models.config import WITHOUT_DECODER, TrainConfig
 from genre_vae.records import Embedding, FeatureSet, member_folder
-from genre_vae.stages.collect import Collection
-from genre_vae.stages.inputs import Inputs, InputVectors, row_config
+from genre_vae.stages.count import count
+from genre_vae.stages.inputs import Inputs, Source, read, row_config
 from genre_vae.tracking.run import Run
 from genre_vae.tracking.stage import Artifact, Recorder, stage
 
@@ -23,19 +23,21 @@ COMPONENTS = 16  # principal components, where ``latent_dim`` is not given: as d
 
 
 @stage("train")
-def baseline(
-    record: Recorder, source: Collection | InputVectors, *, config: BaselineConfig
-) -> Embedding:
+def baseline(record: Recorder, source: Source, *, config: BaselineConfig) -> Embedding:
     """Principal components of an input, or the input itself."""
     from genre_vae.features import pca
+    from genre_vae.scaling import Scaler
 
     row = config.row
-    features = source.read(row.reads)
+    features = read(source, row.reads)
     encoder = ""
-    if config.n_components is None:
+    if config.n_components is None and features.values.ndim > 2:
         embedding = pca.classical_mds(features)
     else:
-        projection = pca.fit_pca(features, n_components=config.n_components)
+        if config.n_components is None:
+            projection = pca.Projection(Scaler.of(features))
+        else:
+            projection = pca.fit_pca(features, n_components=config.n_components)
         encoder = "pca.npz"
         projection.save(record.folder / encoder)
         embedding = projection.apply(features)
@@ -44,20 +46,19 @@ def baseline(
 
 
 @stage("train", without=("genre_vae.report",))
-def fit(
-    record: Recorder, source: Collection | InputVectors, *, config: TrainingConfig
-) -> Embedding:
+def fit(record: Recorder, source: Source, *, config: TrainingConfig) -> Embedding:
     """A model trained once per seed, and the tracks' codes by each member.
 
-    A training that was killed continues from its last checkpoint.
+    A training that was killed continues from its last checkpoint; what follows the pretraining of
+    IDEC starts again.
     """
     import pandas as pd
 
-    from genre_vae.models import checkpoint, encoding, training
+    from genre_vae.models import checkpoint, deep_clustering, encoding, training
     from genre_vae.report import charts
 
     row, model = config.row, config.train.model
-    features = source.read(row.reads)
+    features = read(source, row.reads)
     train = _with_clusters(features, config)
 
     def on_epoch(seed: int, epoch: checkpoint.Epoch) -> None:
@@ -80,6 +81,8 @@ def fit(
         on_epoch=on_epoch,
         checkpoint=last,
     )
+    if model == "idec":
+        trained = [deep_clustering.refine(one, features) for one in trained]
     encoder = f"{model}_best.pth"
     for one in trained:
         checkpoint.save(one, _folder(record, config, one.config.seed) / encoder)
@@ -118,7 +121,7 @@ def fit(
 
 def _recorded(
     record: Recorder,
-    source: Collection | InputVectors,
+    source: Source,
     row: RowConfig,
     members: tuple[FeatureSet, ...],
     encoder: str,
@@ -141,15 +144,13 @@ def _recorded(
 
 
 def _with_clusters(features: FeatureSet, config: TrainingConfig) -> TrainConfig:
-    """The training, with the number of clusters that a CVAE is conditioned on."""
+    """The training, with the number of the clusters that it makes, if it makes any."""
     from genre_vae import clustering
-    from genre_vae.scaling import Scaler
 
     train = config.train
-    if train.model != "cvae" or train.condition_on != "clusters":
+    if not train.makes_clusters:
         return train
-    scaled = features.derive(features.name, Scaler.standardise(features.values))
-    found = clustering.resolve_n_clusters(config.n_clusters, scaled, seed=train.seed)
+    found = clustering.resolve_n_clusters(config.n_clusters, features)
     return replace(train, n_clusters=found)
 
 
@@ -160,7 +161,12 @@ def _folder(record: Recorder, config: TrainingConfig, seed: int) -> Path:
 
 
 def train(
-    run: Run, given: Given, inputs: Inputs, method: Method, config: TrainConfig | None
+    run: Run,
+    given: Given,
+    inputs: Inputs,
+    method: Method,
+    config: TrainConfig | None,
+    counted: Counted | None = None,
 ) -> Artifact[Embedding]:
     """The embedding that a method makes of its input.
 
@@ -170,6 +176,8 @@ def train(
         A baseline, or a method with a model.
     config
         The training of its model, from `Given.train`; None for a baseline.
+    counted
+        How many clusters there are, for a model that makes some; None counts them.
     """
     source, reads = inputs.of(method, given.mel_view)
     row = row_config(method, reads)
@@ -180,7 +188,9 @@ def train(
         return run.do(baseline, source, config=BaselineConfig(row, chosen), title=title)
     weighted = f", beta {config.beta:g}" if config.model == "betavae" else ""
     plural = "s" * (given.seeds > 1)
-    clusters = given.n_clusters if method.key == "cvae_clusters" else None
+    clusters = None
+    if config.makes_clusters:
+        clusters = (counted or count(run, given, inputs)).n_clusters
     return run.do(
         fit,
         source,

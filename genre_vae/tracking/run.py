@@ -46,7 +46,7 @@ from genre_vae.tracking.store import Terminated
 if TYPE_CHECKING:
     from mlflow.data.pandas_dataset import PandasDataset
 
-FORMAT = "2"  # of the files that stages leave; those of another one cannot be read
+FORMAT = "3"  # of the files that stages leave; those of another one cannot be read
 SHOWN = ("*_task_*", "audit.*", "beta_sweep.*")  # files of stages that their run shows as its own
 CHECKPOINT = ".pth"  # what a killed stage leaves that the next one can use
 

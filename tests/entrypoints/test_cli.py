@@ -22,7 +22,7 @@ from tests.helpers import (
         ("easy", ["--lr", "nan"], "'--lr'"),
         ("easy", ["--beta", "nan"], "'--beta'"),
         ("easy", ["--n_clusters", "1"], "'--n_clusters'"),
-        ("easy", ["--n_clusters", "many"], "'--n_clusters'"),
+        ("easy", ["--n_clusters", "many"], "nor 'choose', nor 'auto'"),
         ("easy", ["--seeds", "-3"], "'--seeds'"),
         ("train", ["--model", "magic"], "'--model'"),
         ("compare", ["--level", "absurd"], "'--level'"),

@@ -13,8 +13,8 @@ from click.testing import CliRunner
 from mlflow.tracking import MlflowClient
 
 from genre_vae.collection import catalog
-from genre_vae.features import musicnn
-from genre_vae.records import FeatureSet
+from genre_vae.features import descriptor, musicnn
+from genre_vae.records import Block, FeatureSet, Geometry
 from genre_vae.serving import requests
 from genre_vae.serving.index import TAGGER
 from genre_vae.tracking.stage import local_artifacts
@@ -76,7 +76,7 @@ def test_every_method_of_hard_runs_on_a_file(
     assert len(pd.read_csv(folder / "unmatched.csv")) == 3
     assert embedded.data.params["input_about"] == "a test's own vectors"
     audit = pd.read_csv(artifacts_of("hard") / "audit.csv").set_index("modality")
-    assert {"mfcc", "mel", "input", "lyrics", "genre"} == set(audit.index)
+    assert {"mfcc", "descriptor", "mel", "input", "lyrics", "genre"} == set(audit.index)
     again = invoke(runner, "hard", *given, *MEDIUM, "--beta", "9")
     assert "42 stages, 42 reused" in again.output
 
@@ -96,6 +96,56 @@ def test_both_inputs_stand_in_one_table(
     assert "rank in origin" in result.output
     swept = invoke(runner, "sweep", *given, *QUICK, "--betas", "1,4")
     assert swept.exit_code == 0, swept.output
+
+
+def test_inputs_combine_and_stand_beside_each_in_its_geometry(
+    runner: CliRunner, store: Path, corpus: Path, tmp_path: Path
+) -> None:
+    """Side by side for the tracks that all have, served where the audio gives all; a geometry that
+    was given makes rows of its own."""
+    vectors_file(corpus, tmp_path / "theirs.npz", left_out=3)
+    given = ("--data", str(corpus), *QUICK)
+    both = f"descriptor+{tmp_path / 'theirs.npz'}"
+    assert invoke(runner, "easy", *given, "--input", both, *STATED).exit_code == 0
+    table = pd.read_csv(artifacts_of("easy") / "easy_task_metrics.csv").set_index("method")
+    row = table.loc["PCA (descriptor+theirs.npz) + k-means"]
+    assert (row["n_samples"], row["origin"]) == (17, "pretrained")
+    vectors = FeatureSet.load(local_artifacts(run_of("embed")), "vectors")
+    assert vectors.blocks == (*descriptor.BLOCKS, Block("theirs", 12, Geometry.COSINE))
+
+    methods = ("--methods", "pca,raw,vae", "--lyrics", "none")
+    hard = invoke(runner, "hard", *given, *methods, "--input", "mfcc+descriptor")
+    assert hard.exit_code == 0, hard.output
+    assert champion().tags["method"].endswith("(mfcc+descriptor) + k-means")
+    other = invoke(runner, "easy", *given, "--input", "descriptor", "--geometry", "cosine")
+    assert other.exit_code == 0, other.output
+    own = invoke(runner, "easy", *given, "--input", "descriptor", "--geometry", "standardised")
+    assert own.exit_code == 0, own.output
+    compared = invoke(runner, "compare", "--data", str(corpus), "--level", "easy")
+    assert compared.exit_code == 0, compared.output
+    table = pd.read_csv(artifacts_of("compare") / "easy_task_metrics.csv")
+    assert set(table["input"]) == {
+        *("descriptor", "descriptor, cosine", "mfcc+descriptor", "descriptor+theirs.npz"),
+    }
+
+
+def test_hard_has_rows_of_the_descriptor_beside_those_of_mfcc(
+    runner: CliRunner, store: Path, corpus: Path
+) -> None:
+    chosen = ("--methods", "pca,raw,vae,cvae", "--lyrics", "none", "--register", "no")
+    result = invoke(runner, "hard", "--data", str(corpus), *QUICK, *chosen)
+    assert result.exit_code == 0, result.output
+    table = pd.read_csv(artifacts_of("hard") / "hard_task_comparison.csv").set_index("method")
+    assert dict(table["input"]) == {
+        "PCA + k-means": "mfcc",
+        "VAE + k-means": "mfcc",
+        "CVAE + k-means": "mfcc",
+        "Direct spectral + k-means": "mel",
+        "PCA (descriptor) + k-means": "descriptor",
+        "VAE (descriptor) + k-means": "descriptor",
+        "Direct (descriptor) + k-means": "descriptor",
+    }
+    assert (table["origin"] == "scratch").all()
 
 
 def test_the_genre_in_an_innocent_file_ends_below_the_ranking(
@@ -146,7 +196,13 @@ def test_a_stated_label_use_is_kept(
         (["--input", "v.npz", "--input_label_use", "none"], "state input_about,"),
         (["--input", ""], "input is empty"),
         (["--input", "nowhere.npz", *STATED], "no such file"),
-        (["--input", "musicn"], "no such file; give a file of vectors, 'musicnn' or 'audio'"),
+        (["--input", "descriptor+nowhere.npz", *STATED], "no such file"),
+        (["--input", "descriptor+v.npz"], "input v.npz: nothing here can tell"),
+        (["--input", "mfcc+"], "input is empty"),
+        (["--input", "mfcc+descriptor+mfcc"], "the same one twice"),
+        (["--input", "audio+descriptor"], "name mfcc or descriptor beside others"),
+        (["--geometry", "euclid"], "'--geometry'"),
+        (["--input", "musicn"], "no such file; name a file of vectors, 'mfcc', 'descriptor'"),
         (["--input", ".", *STATED], "a folder, not a file"),
         (["--input", "v.npz", *STATED, "--input_label_use", "some"], "'--input_label_use'"),
         (["--input", "musicnn", "--musicnn_wheel", "nowhere.whl"], "musicnn wheel"),

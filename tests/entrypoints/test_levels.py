@@ -46,9 +46,9 @@ def test_easy_makes_everything_it_promises(runner: CliRunner, store: Path, corpu
     assert sorted(table["rank"]) == [1, 2, 3]
     for name in ("silhouette", "calinski_harabasz", "nmi", "ami", "ari", "purity"):
         assert table[name].notna().all()
-        assert (
-            (table[f"{name}_low"] <= table[name]) & (table[name] <= table[f"{name}_high"])
-        ).all()
+        assert table[f"{name}_seeds"].notna().all()
+        assert table[f"{name}_low"].isna().all(), "halves have one track for each cluster"
+    assert "too few tracks for halves" in result.output
     for _, row in table.iterrows():  # the table says what the store says
         stored = client.get_run(row["run_id"]).data.metrics
         assert stored["ami"] == row["ami"]
@@ -81,7 +81,16 @@ def test_a_collection_without_genres(runner: CliRunner, store: Path, tmp_path: P
     table = pd.read_csv(local_artifacts(parent) / "easy_task_metrics.csv")
     assert table["ami"].isna().all()
     assert table["silhouette"].notna().all()
-    assert (table["n_clusters"] >= 2).all()
+    assert table["n_clusters"].nunique() == 1, "one number for all methods"
+    assert set(table["n_clusters_by"]) <= {"chosen", "no clear number"}
+    (why,) = table["n_clusters_why"].unique()
+    assert result.output.count(why) == 2, "when it is chosen, and below the table"
+    counted = run_of("count")
+    tried = pd.read_csv(local_artifacts(counted) / "n_clusters.csv")
+    assert {"n_clusters", "stability", "low", "high", "null", "silhouette"} <= set(tried.columns)
+    clustered = run_of("cluster")
+    assert counted.data.tags["n_clusters_why"] == clustered.data.tags["n_clusters_why"] == why
+    assert int(clustered.data.params["n_clusters"]) == table["n_clusters"].iloc[0]
 
 
 def test_medium_on_its_own_lyrics(runner: CliRunner, store: Path, corpus: Path) -> None:
@@ -101,13 +110,16 @@ def test_medium_on_its_own_lyrics(runner: CliRunner, store: Path, corpus: Path) 
         *("dataset", "algorithm", "n_samples", "n_features"),
         *("silhouette", "calinski_harabasz", "davies_bouldin", "adjusted_rand"),
     ]
-    assert len(table) == 28
-    assert set(table["algorithm"]) == {"k-means", "agglomerative", "DBSCAN", "spectral"}
+    assert len(table) == 35
+    assert set(table["algorithm"]) == {"k-means", "agglomerative", "DBSCAN", "HDBSCAN", "spectral"}
     assert set(table["dataset"]) == {
         *("RawFeatures_PCA", "VAE_Latents", "ConvVAE_Latents", "VAE+Lyrics", "ConvVAE+Lyrics"),
         *("ContrastiveVAE_Latents", "ContrastiveEncoder_Latents"),
     }
-    others = table[table["algorithm"] != "DBSCAN"]
+    finds_its_own = table["algorithm"].isin(["DBSCAN", "HDBSCAN"])
+    assert set(table["n_clusters_by"][finds_its_own]) == {"clusterer"}
+    assert set(table["n_clusters_by"][~finds_its_own]) == {"genres"}
+    others = table[~finds_its_own]
     for metric in ("silhouette", "davies_bouldin", "calinski_harabasz", "ari", "nmi", "ami"):
         assert others[metric].notna().all(), metric
     assert (table["adjusted_rand"] == table["ari"]).all()
@@ -279,7 +291,7 @@ def test_hard_without_genres_leaves_out_what_needs_them(
     assert "condition_on=clusters" in told.output
 
 
-DENSE = "pca,autoencoder,vae,betavae,cvae,cvae_clusters"
+DENSE = "pca,autoencoder,idec,vae,betavae,cvae,cvae_clusters"
 FUSED = "multimodal_concatenate,multimodal,multimodal_late,multimodal_genre"
 
 

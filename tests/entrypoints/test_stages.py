@@ -43,10 +43,60 @@ def test_more_clusters_than_tracks(runner: CliRunner, store: Path, corpus: Path)
     assert "Error: n_clusters=21 with 20 tracks" in result.output
 
 
+def test_the_number_of_clusters_is_chosen_once_for_all_methods(
+    runner: CliRunner, store: Path, corpus: Path
+) -> None:
+    chosen = (*("--data", str(corpus)), "--n_clusters", "choose")
+    first = invoke(runner, "cluster", *chosen, *QUICK, "--model", "pca")
+    assert first.exit_code == 0, first.output
+    counted = run_of("count")
+    clustered = run_of("cluster")
+    number = int(counted.data.metrics["n_clusters"])
+    assert clustered.data.params["n_clusters"] == str(number)
+    assert clustered.data.tags["n_clusters_by"] == counted.data.tags["n_clusters_by"] != "genres"
+    model = ("--model", "cvae", "--condition_on", "clusters", "--epochs", "1")
+    second = invoke(runner, "train", *chosen, *QUICK, *model)
+    assert second.exit_code == 0, second.output
+    assert "clusters in mfcc: reused run" in second.output
+    trained = MlflowClient().search_runs(["0"], "tags.model = 'cvae_clusters'")
+    assert {run.data.params["n_clusters"] for run in trained} == {str(number)}
+
+
 def test_comparing_nothing_says_what_to_run(runner: CliRunner, store: Path, corpus: Path) -> None:
     result = invoke(runner, "compare", "--data", str(corpus))
     assert result.exit_code == 2
     assert "run the entry point easy first" in result.output
+
+
+def test_rows_are_compared_with_one_named_beforehand(
+    runner: CliRunner, store: Path, corpus: Path
+) -> None:
+    data = ("--data", str(corpus))
+    for model in ("pca", "autoencoder"):
+        plain = (*data, *QUICK, "--seeds", "3", "--n_clusters", "3", "--model", model)
+        assert invoke(runner, "cluster", *plain).exit_code == 0
+    result = invoke(runner, "compare", *data, "--against", "pca")
+    assert result.exit_code == 0, result.output
+    first, asked = result.output.index("In brackets"), result.output.index("Asked beforehand")
+    assert first < asked, "a statement of its own"
+    folder, stage = artifacts_of("compare"), run_of("compare")
+    assert "Asked beforehand" in (folder / "easy_task_metrics.md").read_text("utf-8")
+    assert stage.data.tags["against/method"] == "PCA + k-means"
+    (parent,) = MlflowClient().search_runs(["0"], "tags.entry_point = 'compare'")
+    assert "Asked beforehand" in parent.data.tags["mlflow.note.content"]
+
+    table = pd.read_csv(folder / "easy_task_metrics.csv")
+    for name in ("ami", "silhouette", "calinski_harabasz", "accuracy"):
+        assert (table[f"{name}_low"] <= table[name]).all()
+        assert (table[name] <= table[f"{name}_high"]).all()
+        assert table[f"{name}_tracks"].gt(0).all()
+
+    wrong = invoke(runner, "compare", *data, "--against", "vae")
+    assert wrong.exit_code == 2
+    assert (
+        "against=vae is no ranked row with an AMI: there are Autoencoder + k-means; PCA + k-me"
+        in (wrong.output)
+    )
 
 
 def test_seeds_are_members_with_their_own_latents(

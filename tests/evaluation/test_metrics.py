@@ -4,8 +4,11 @@ import warnings
 
 import numpy as np
 import pytest
-from scipy import stats
-from sklearn.metrics import adjusted_mutual_info_score, normalized_mutual_info_score
+from sklearn.metrics import (
+    adjusted_mutual_info_score,
+    davies_bouldin_score,
+    normalized_mutual_info_score,
+)
 
 from genre_vae.evaluation import metrics
 from tests.helpers import blobs
@@ -107,29 +110,6 @@ def test_noise_is_a_fraction_and_counts_against_label_metrics() -> None:
     assert scores["ami"] < 0.9
 
 
-def test_the_interval_is_students() -> None:
-    samples = [0.3, 0.35, 0.31, 0.4, 0.29]
-    mean, low, high = metrics.interval(samples)
-    expected = stats.t.interval(0.95, 4, loc=np.mean(samples), scale=stats.sem(samples))
-    assert (low, high) == pytest.approx(expected)
-    assert mean == pytest.approx(np.mean(samples))
-
-
-@pytest.mark.parametrize("samples", [[0.5], [0.4, 0.6]])
-def test_fewer_than_three_seeds_have_no_interval(samples: list[float]) -> None:
-    mean, low, high = metrics.interval(samples)
-    assert mean == pytest.approx(0.5)
-    assert np.isnan([low, high]).all()
-
-
-def test_an_interval_never_leaves_the_metrics_range() -> None:
-    samples = [0.9, 1.0, 0.7]
-    mean, low, high = metrics.interval(samples, limits=metrics.RANGES["nmi"])
-    free = metrics.interval(samples)
-    assert high == 1 < free[2]
-    assert (mean, low) == free[:2]
-
-
 def test_every_metric_has_a_range_and_stays_in_it() -> None:
     assert set(metrics.RANGES) == {*metrics.INTERNAL, *metrics.LABEL}
     rng = np.random.default_rng(0)
@@ -139,10 +119,34 @@ def test_every_metric_has_a_range_and_stays_in_it() -> None:
             assert lowest <= scores[name] <= highest, name
 
 
-def test_the_interval_covers_the_mean_as_often_as_it_says() -> None:
-    rng = np.random.default_rng(0)
-    draws = [metrics.interval(rng.normal(size=5)) for _ in range(2000)]
-    assert np.mean([low <= 0 <= high for _, low, high in draws]) == pytest.approx(0.95, abs=0.015)
+@pytest.mark.parametrize(
+    "clusters",
+    [
+        np.random.default_rng(0).integers(-1, 5, 60),
+        3 * np.random.default_rng(1).integers(0, 8, 60),
+        PERFECT,
+        np.zeros(60, np.int64),
+        np.arange(60),
+        np.full(60, -1),
+        np.arange(60) // 59,
+    ],
+)
+@pytest.mark.parametrize("known", [60, 40, 0])
+def test_measures_are_the_scores_without_chance_levels(clusters: np.ndarray, known: int) -> None:
+    labels = np.where(np.arange(60) < known, FEATURES.labels, "")
+    with warnings.catch_warnings(action="ignore"):  # scikit-learn asks if labels are continuous
+        scores = metrics.score(FEATURES.values, clusters, labels)
+    measures = metrics.measures(FEATURES.values, clusters, labels)
+    assert list(measures) == list(metrics.RANGES)
+    for name, value in measures.items():
+        assert value == pytest.approx(scores[name], rel=1e-9, abs=1e-12, nan_ok=True), name
+
+
+def test_davies_bouldin_of_equal_rows_is_scikit_learns() -> None:
+    clusters = np.arange(12) % 3
+    for values in (np.zeros((12, 2)), np.eye(3)[clusters], np.minimum(np.eye(3), 1)[clusters % 2]):
+        expected = davies_bouldin_score(values, clusters)
+        assert metrics.davies_bouldin(values, clusters) == pytest.approx(expected)
 
 
 def test_tracks_without_a_genre_count_for_internal_metrics_only() -> None:

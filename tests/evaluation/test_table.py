@@ -17,6 +17,7 @@ from genre_vae.evaluation.table import (
     best,
     champion,
     compared,
+    named,
     newest,
     scores,
     table,
@@ -72,7 +73,17 @@ def test_the_table_begins_with_the_seeds_columns() -> None:
     frame = easy(row("PCA + k-means", 0.5))
     assert frame.columns[:3].tolist() == ["method", "silhouette", "calinski_harabasz"]
     assert frame.columns.is_unique
-    for name in ("ami_low", "ami_high", "nmi_chance", "seeds", "label_use", "rank", "run_id"):
+    for name in (
+        "ami_low",
+        "ami_high",
+        "ami_seeds",
+        "ami_tracks",
+        "nmi_chance",
+        "seeds",
+        "label_use",
+        "rank",
+        "run_id",
+    ):
         assert name in frame
 
 
@@ -146,7 +157,7 @@ def test_medium_names_its_rows_as_the_seed_did() -> None:
     ]
     frame = table(rows, level="medium", names=NAMES)
     assert frame.columns[:8].tolist() == list(SEED_COLUMNS["medium"])
-    assert len(frame) == 12
+    assert len(frame) == len(NAMES) * len(ALGORITHMS)
     assert set(frame["dataset"]) == set(NAMES.values())
     assert (frame["adjusted_rand"] == frame["ari"]).all()
     assert (frame["n_features"] == 16).all()
@@ -175,6 +186,39 @@ def test_a_pretrained_best_row_is_compared_with_all_and_the_others_among_themsel
     assert compared(easy(rows[0])) == []
     ranks = easy(*rows)["rank_in_origin"]
     assert ranks.tolist() == [1, 1, 2]
+
+
+NAMED = [
+    row("PCA + k-means", 0.5),
+    row("PCA (musicnn) + k-means", 0.7),
+    row("VAE + k-means", 0.6, model="vae"),
+    row("CVAE + k-means", 0.9, "encode", model="cvae"),
+    row("Raw + k-means", np.nan, model="raw"),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("VAE + k-means", 2), ("VAE", 2), ("vae", 2), ("PCA", 0), ("PCA (musicnn)", 1)],
+)
+def test_a_row_is_named_by_its_name_its_title_or_its_key(name: str, meant: int) -> None:
+    assert named(NAMED, name) is NAMED[meant]
+    assert named(NAMED[::-1], name) is NAMED[meant]
+
+
+@pytest.mark.parametrize("name", ["pca", "cvae", "raw", "Vae", "", "k-means"])
+def test_a_name_of_no_row_or_of_two_says_what_there_is(name: str) -> None:
+    with pytest.raises(InputError, match=f"against={name} is") as error:
+        named(NAMED, name)
+    assert "PCA (musicnn) + k-means; PCA + k-means" in str(error.value)
+    assert ("VAE" in str(error.value)) == (name != "pca"), "of two rows only these are named"
+    assert "CVAE" not in str(error.value), "oracles are compared with nothing"
+    assert "\n" not in str(error.value)
+
+
+def test_without_genres_no_row_can_be_named() -> None:
+    with pytest.raises(InputError, match="against=pca is no ranked row with an AMI: there is none"):
+        named([row("PCA", np.nan, **UNLABELLED)], "pca")
 
 
 def test_of_several_runs_of_a_method_the_newest_counts() -> None:
@@ -242,7 +286,7 @@ def test_without_genres_silhouette_chooses_the_champion() -> None:
 
 def test_scores_are_the_defined_metrics_as_text() -> None:
     found = scores(row("a", 0.5, purity=np.nan))
-    assert found["ami"] == "0.500 [0.400, 0.600]"
+    assert found["ami"] == "0.500 [0.400, 0.600] (seeds ± 0.020, tracks ± 0.090)"
     assert found["silhouette"] == "0.300"
     assert (found["seeds"], found["n_samples"]) == ("5", "100")
     assert set(found) - {"seeds", "n_samples"} <= set(METRICS)

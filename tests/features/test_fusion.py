@@ -9,8 +9,8 @@ from scipy.spatial.distance import pdist
 from sklearn.metrics import adjusted_mutual_info_score
 
 from genre_vae.clustering import cluster
-from genre_vae.features.fusion import RUNS, concatenate, late, one_hot, weighted
-from genre_vae.records import FeatureSet, InputError, LabelUse
+from genre_vae.features.fusion import RUNS, combine, concatenate, late, one_hot, weighted
+from genre_vae.records import FeatureSet, Geometry, InputError, LabelUse
 from tests.helpers import blobs
 
 AUDIO = blobs(30, groups=3, d=8, spread=1.0)
@@ -35,15 +35,56 @@ def test_tracks_that_one_modality_lacks_are_left_out() -> None:
 
 def test_each_modality_weighs_the_same_whatever_its_units_and_dimensions() -> None:
     values = weighted([AUDIO, TEXT], [1, 1]).values
-    assert values[:, :8].var(axis=0).sum() == pytest.approx(1, rel=1e-4)
-    assert values[:, 8:].var(axis=0).sum() == pytest.approx(1, rel=1e-4)
+    assert values[:, :8].var(axis=0).sum() == pytest.approx(0.5, rel=1e-4)
+    assert values[:, 8:].var(axis=0).sum() == pytest.approx(0.5, rel=1e-4)
     louder = AUDIO.derive(AUDIO.name, AUDIO.values * 1000)
     np.testing.assert_allclose(weighted([louder, TEXT], [1, 1]).values, values, atol=1e-4)
 
 
-def test_side_by_side_each_dimension_weighs_the_same() -> None:
+def test_side_by_side_a_modality_weighs_as_much_as_it_has_dimensions() -> None:
     values = concatenate([AUDIO, TEXT]).values
-    np.testing.assert_allclose(values.var(axis=0), 1, rtol=1e-3)
+    assert values[:, :8].var(axis=0).sum() == pytest.approx(8, rel=1e-4)
+    assert values[:, 8:].var(axis=0).sum() == pytest.approx(2, rel=1e-4)
+
+
+def test_dead_dimensions_of_a_code_are_not_blown_up() -> None:
+    """A code of live and dead dimensions is found as well as a plain one, alone and with noise
+    words beside it."""
+    rng = np.random.default_rng(0)
+    plain = blobs(200, groups=10, d=6, spread=1.0)
+    dead = rng.normal(scale=0.01, size=(200, 10)).astype(np.float32)
+    code = plain.derive("code", np.concatenate([plain.values, dead], axis=1))
+    words = plain.derive("words", rng.normal(size=(200, 32)).astype(np.float32))
+
+    def ami(features: FeatureSet) -> float:
+        amis = [
+            adjusted_mutual_info_score(
+                features.labels,
+                cluster(features.values, algorithm="k-means", n_clusters=10, seed=seed),
+            )
+            for seed in range(3)
+        ]
+        return float(np.mean(amis))
+
+    alone = ami(code)
+    assert ami(weighted([code], [1])) == pytest.approx(alone, abs=0.03)
+    with_words = ami(weighted([code, words], [1, 1]))
+    plain_with_words = ami(weighted([plain, words], [1, 1]))
+    assert alone - with_words <= ami(plain) - plain_with_words + 0.03
+    blown_up = code.compared_by(Geometry.STANDARDISED)
+    assert ami(weighted([blown_up, words], [1, 1])) < with_words - 0.1
+
+
+def test_inputs_combined_keep_their_values_and_their_geometry() -> None:
+    angles = AUDIO.compared_by(Geometry.COSINE)
+    measured = TEXT.compared_by(Geometry.STANDARDISED)
+    both = combine([angles, measured.select(measured.ids[::-1])], name="audio+text")
+    np.testing.assert_array_equal(both.values, np.hstack([AUDIO.values, TEXT.values]))
+    assert both.name == "audio+text"
+    assert [tuple(block)[:3] for block in both.blocks] == [
+        ("blobs", 8, Geometry.COSINE),
+        ("text", 2, Geometry.STANDARDISED),
+    ]
 
 
 @pytest.mark.parametrize("how", ["weighted", "late"])
@@ -57,9 +98,8 @@ def test_a_weight_is_that_of_the_squared_distances(how: str) -> None:
             if how == "weighted"
             else late([AUDIO, TEXT], weights, n_clusters=3, seed=0)
         )
-        scale = 1 if how == "weighted" else sum(weights)  # late takes shares of the weights
         distances: npt.NDArray[np.float64] = pdist(fused.values, "sqeuclidean")
-        return scale * distances
+        return sum(weights) * distances  # a weight is a share of all weights
 
     audio, text = squared([1, 0]), squared([0, 1])
     for one, other in ((1.0, 1.0), (1.0, 3.0), (0.5, 0.25)):

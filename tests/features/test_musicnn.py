@@ -27,7 +27,7 @@ from torch.nn.functional import pad as zero_pad
 from genre_vae.collection import audio, catalog
 from genre_vae.features import musicnn
 from genre_vae.features.musicnn import MusiCNN
-from genre_vae.records import FeatureSet, FloatArray, InputError
+from genre_vae.records import FeatureSet, FloatArray, Geometry, InputError
 from tests.features.checkpoints import KERNELS, LICENCE, Arrays, numbered, random_arrays, wheel_of
 from tests.helpers import ROOT, tone
 
@@ -273,17 +273,24 @@ def test_a_kilohertz_lands_in_its_mel_band() -> None:
 # A clip
 
 
-def test_a_clip_is_the_mean_of_its_patches(planted: Planted) -> None:
+def test_a_clip_is_the_mean_and_the_deviation_of_its_patches(planted: Planted) -> None:
     waveform = music(10.0)
     found = musicnn.extract(waveform, planted.net)
     with torch.inference_mode():
         embedding, tags = planted.net(torch.from_numpy(musicnn.patches(waveform)))
     assert len(embedding) == 3
-    np.testing.assert_allclose(found.embedding, embedding.mean(dim=0), rtol=1e-6, atol=1e-6)
+    expected = np.concatenate([embedding.mean(dim=0), np.std(embedding.numpy(), axis=0)])
+    np.testing.assert_allclose(found.embedding, expected, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(found.tags, tags.mean(dim=0), rtol=1e-6)
-    assert found.embedding.shape == (200,)
+    assert found.embedding.shape == (400,)
     assert found.tags.shape == (50,)
     assert found.embedding.dtype == found.tags.dtype == np.float32
+
+
+def test_a_clip_of_a_single_patch_has_no_deviation(planted: Planted) -> None:
+    found = musicnn.extract(tone(seconds=2.0), planted.net).embedding
+    assert (found[musicnn.EMBEDDING :] == 0).all()
+    assert np.isfinite(found).all()
 
 
 @pytest.mark.parametrize("gain", [1e17, 1e30])
@@ -535,7 +542,11 @@ def outputs_of(
 def test_tracks_keep_their_ids_and_genres(planted: Planted, songs: FeatureSet) -> None:
     embeddings, tags = outputs_of(songs, planted.net)
     assert (embeddings.name, tags.name) == ("musicnn", "musicnn tags")
-    assert embeddings.values.shape == (5, 200)
+    assert embeddings.values.shape == (5, 400)
+    assert [tuple(block)[:3] for block in embeddings.blocks] == [
+        ("musicnn mean", 200, Geometry.COSINE),
+        ("musicnn deviation", 200, Geometry.COSINE),
+    ]
     assert tags.values.shape == (5, 50)
     for found in (embeddings, tags):
         np.testing.assert_array_equal(found.ids, songs.ids)

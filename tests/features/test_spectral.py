@@ -11,6 +11,7 @@ import soundfile
 from genre_vae.collection import audio
 from genre_vae.collection.catalog import scan
 from genre_vae.features import spectral as features
+from genre_vae.features.stft import BLOCK_FRAMES
 from genre_vae.records import FloatArray, InputError
 from tests.helpers import tone
 
@@ -75,19 +76,21 @@ def test_a_short_clip_is_padded_with_silence() -> None:
 
 def test_blocks_do_not_show() -> None:
     """A clip whose frames fill one block, or one more or less, is no different from librosa's."""
-    for frames in (features.BLOCK_FRAMES - 1, features.BLOCK_FRAMES, features.BLOCK_FRAMES + 1):
+    for frames in (BLOCK_FRAMES - 1, BLOCK_FRAMES, BLOCK_FRAMES + 1):
         assert_agrees_with_librosa(tone(seconds=((frames - 1) * 512 + 7) / RATE))
 
 
 def test_bad_files_are_listed_and_shift_no_other_row(corpus: Path, tmp_path: Path) -> None:
     folder = tmp_path / "corpus"
     shutil.copytree(corpus, folder)
-    clean_mfcc, clean_mel, none = features.extract_catalog(scan(folder), workers=1)
+    clean_mfcc, clean_mel, clean_descriptor, none = features.extract_catalog(
+        scan(folder), workers=1
+    )
     assert none.empty
     (folder / "genres/blues/a_first.wav").write_bytes(b"")
     (folder / "genres/jazz/jazz.00000x.wav").write_text("no audio")
     soundfile.write(folder / "genres/rock/zz.wav", np.zeros(3 * RATE), RATE)
-    mfcc, mel, skipped = features.extract_catalog(scan(folder), workers=2)
+    mfcc, mel, descriptor, skipped = features.extract_catalog(scan(folder), workers=2)
     reasons = dict(zip(skipped["track_id"], skipped["reason"], strict=True))
     assert reasons.pop("genres/jazz/jazz.00000x.wav").startswith("cannot be decoded")
     assert reasons == {
@@ -97,6 +100,7 @@ def test_bad_files_are_listed_and_shift_no_other_row(corpus: Path, tmp_path: Pat
     np.testing.assert_array_equal(mfcc.ids, clean_mfcc.ids)
     np.testing.assert_array_equal(mfcc.values, clean_mfcc.values)
     np.testing.assert_array_equal(mel.values, clean_mel.values)
+    np.testing.assert_array_equal(descriptor.values, clean_descriptor.values)
     np.testing.assert_array_equal(mfcc.labels, clean_mfcc.labels)
 
 
@@ -113,7 +117,7 @@ def test_sound_too_loud_for_its_power_is_listed(tmp_path: Path) -> None:
     for name in "abcd":
         soundfile.write(tmp_path / f"{name}.wav", tone(), RATE)
     soundfile.write(tmp_path / "loud.wav", 1e30 * tone(), RATE, "FLOAT")
-    mfcc, _, skipped = features.extract_catalog(scan(tmp_path), workers=1)
+    mfcc, _, _, skipped = features.extract_catalog(scan(tmp_path), workers=1)
     assert skipped[["track_id", "reason"]].to_numpy().tolist() == [
         ["loud.wav", "too loud: its power overflows"]
     ]

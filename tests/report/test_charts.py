@@ -3,7 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from genre_vae.evaluation.table import table
 from genre_vae.report import charts
+from tests.helpers import row
 from tests.report.helpers import legends
 
 
@@ -52,6 +54,7 @@ def test_the_chart_keeps_oracles_below_the_line() -> None:
             "ami": [0.3, 0.9],
             "ami_low": [0.2, np.nan],
             "ami_high": [0.4, np.nan],
+            "ami_seeds": [0.02, np.nan],
             "label_use": ["none", "feature"],
             "origin": ["scratch", "pretrained"],
             "n_samples": [100, 100],
@@ -66,3 +69,22 @@ def test_the_chart_keeps_oracles_below_the_line() -> None:
     line = next(t for t in axes.texts if "oracles" in t.get_text()).get_position()[1]
     assert places[0] < line < places[1], "the axis points down"
     assert axes.yaxis_inverted()
+
+
+def test_a_thin_bar_is_the_interval_and_a_thick_one_that_over_seeds_alone() -> None:
+    honest = row("a", 0.9, ami_high=1.0, ami_seeds=0.15)
+    frame = table([honest, row("b", 0.4)], level="hard", names={})
+    axes = charts.comparison_chart(frame, metric="ami", title="t").axes[0]
+    bars = [
+        (line.get_linewidth(), np.asarray(line.get_xdata(), dtype=float))
+        for line in axes.lines
+        if len(np.atleast_1d(line.get_xdata())) == 2 and np.ptp(np.asarray(line.get_ydata())) == 0
+    ]
+    thin, thick = [ends for _, ends in sorted(bars[:2], key=lambda bar: bar[0])]
+    np.testing.assert_allclose(thin, [0.8, 1.0])
+    np.testing.assert_allclose(thick, [0.75, 1.0])  # the metric's range cuts it
+    assert "thin over seeds and tracks together, thick over seeds alone" in axes.get_xlabel()
+    bare = dict.fromkeys(("ami_low", "ami_high", "ami_seeds"), np.nan)
+    frame = table([row("a", 0.5, seeds=2, **bare)], level="hard", names={})
+    axes = charts.comparison_chart(frame, metric="ami", title="t").axes[0]
+    assert "Too few" in axes.get_xlabel()

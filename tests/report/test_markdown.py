@@ -52,6 +52,7 @@ def heads(text: str) -> list[str]:
 def test_a_table_shows_mean_interval_and_chance() -> None:
     text = shown(row("a", 0.5))
     assert "0.500 ± 0.100" in text
+    assert "± is half the 95 % interval over seeds and tracks together." in text
     assert "0.600 (0.200)" in text
 
 
@@ -61,16 +62,27 @@ def test_an_interval_that_the_range_cuts_is_shown_by_its_ends() -> None:
 
 
 def test_two_seeds_have_no_interval_and_the_table_says_why() -> None:
-    ends = dict.fromkeys(("ami_low", "ami_high"), np.nan)
+    ends = dict.fromkeys(("ami_low", "ami_high", "ami_seeds"), np.nan)
     text = shown(row("a", 0.5, seeds=2, **ends))
     assert "2 seeds: too few for an interval." in text
     assert "±" not in text
+    text = shown(row("a", 0.5, seeds=1, **ends), row("b", 0.5, seeds=2, **ends), row("c", 0.1))
+    assert "1 or 2 seeds: too few for an interval." in text
+    assert "deterministic" not in text
+
+
+def test_too_few_tracks_have_no_interval_and_the_table_says_why() -> None:
+    ends = dict.fromkeys(("ami_low", "ami_high", "ami_tracks"), np.nan)
+    text = shown(row("a", 0.5, **ends))
+    assert "Rows without ±: too few tracks for halves of them to be clustered." in text
+    assert "seeds:" not in text
+    assert "too few" not in shown(row("a", 0.5))
 
 
 def test_a_deterministic_row_among_others_is_explained() -> None:
-    ends = dict.fromkeys(("ami_low", "ami_high"), np.nan)
-    text = shown(row("a", 0.5), row("b", 0.4, seeds=1, **ends))
-    assert "Rows with 1 seed are deterministic" in text
+    text = shown(row("a", 0.5), row("b", 0.4, seeds=1, ami_seeds=0.0))
+    assert "Rows with 1 seed are deterministic: their ± is over tracks alone." in text
+    assert "too few" not in text
     assert "compare them with care" not in text
 
 
@@ -121,6 +133,26 @@ def test_the_statement_names_both_kinds() -> None:
     assert "+0.20], on the 80 tracks that both have)" in statement(fewer)
     assert "over seeds (paired)" in text
     assert "over seeds" not in statement(fewer)
+    assert "for all pairs of these rows together (Bonferroni)" in text
+    assert "not compared with each other" in text
+
+
+def test_the_statement_asked_for_beforehand_says_what_it_is_corrected_for() -> None:
+    found = [
+        Difference("PCA", "VAE", -0.2, -0.3, -0.1, 100, 5),
+        Difference("PCA", "CVAE", 0.05, -0.1, 0.2, 100, 5),
+    ]
+    text = statement(found, planned=True)
+    assert text.startswith("Asked beforehand: AMI tells **PCA** apart from VAE (-0.20 [-0.30, -0.1")
+    assert "these 2 comparisons together (Bonferroni)" in text
+    assert "all pairs" not in text
+    assert statement(found[1:], planned=True).startswith(
+        "Asked beforehand: Within noise of **PCA**"
+    )
+
+
+def test_where_nothing_can_be_compared_the_statement_says_so() -> None:
+    assert "No row is compared with another" in statement([])
 
 
 def test_the_effect_of_faults_is_over_ranked_rows() -> None:

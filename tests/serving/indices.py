@@ -10,17 +10,18 @@ from genre_vae.models import encoding, training
 from genre_vae.models.checkpoint import TrainedModel
 from genre_vae.models.config import TrainConfig
 from genre_vae.records import FeatureSet
+from genre_vae.scaling import Scaler
 from genre_vae.serving.index import ClusterIndex
 
-Features = tuple[FeatureSet, FeatureSet]
+Features = dict[str, FeatureSet]  # by name: mfcc, descriptor, mel, and those combined
 
 
-def index_of(measured: Features, model: str) -> ClusterIndex:
-    mfcc, mel = measured
-    data, name = (mel, "mel") if model == "conv_vae" else (mfcc, "mfcc")
+def index_of(measured: Features, model: str, inputs: str = "") -> ClusterIndex:
+    name = inputs or ("mel" if model == "conv_vae" else "mfcc")
+    data = measured[name]
     encoder: TrainedModel | Projection
-    if model == "pca":
-        encoder = fit_pca(data, n_components=4)
+    if model in ("raw", "pca"):
+        encoder = Projection(Scaler.of(data)) if model == "raw" else fit_pca(data, n_components=4)
         codes = encoder.apply(data)
     else:
         config = TrainConfig(
@@ -29,4 +30,5 @@ def index_of(measured: Features, model: str) -> ClusterIndex:
         encoder = training.fit(data, replace(config, n_clusters=3))
         codes = encoding.encode(encoder, data)
     clusters = cluster(codes.values, algorithm="k-means", n_clusters=5, seed=0)
-    return ClusterIndex(encoder, name, codes, clusters, f"{model} + k-means")
+    sounds = measured["descriptor"]
+    return ClusterIndex(encoder, name, codes, clusters, sounds, f"{model} + k-means")

@@ -9,15 +9,27 @@ import pytest
 
 from genre_vae.serving.index import ClusterIndex
 from genre_vae.serving.requests import predict
+from tests.helpers import uri, wav
 from tests.serving.indices import Features, index_of
 
 
-@pytest.mark.parametrize("model", ["pca", "autoencoder", "vae", "conv_vae", "cvae"])
+@pytest.mark.parametrize(
+    ("model", "inputs"),
+    [
+        *(
+            (model, "")
+            for model in ("raw", "pca", "autoencoder", "idec", "vae", "conv_vae", "cvae")
+        ),
+        *(("pca", name) for name in ("descriptor", "mfcc+descriptor", "mel, first window")),
+        *((model, "mfcc+descriptor") for model in ("raw", "vae")),
+        *((model, "mfcc, cosine") for model in ("raw", "autoencoder")),
+    ],
+)
 def test_saved_and_loaded_it_finds_the_collection_where_it_was(
-    measured: Features, model: str, corpus: Path, tmp_path: Path
+    measured: Features, model: str, inputs: str, corpus: Path, tmp_path: Path
 ) -> None:
     """From the audio again: the tracked clusters and codes of every track of the collection."""
-    made = index_of(measured, model)
+    made = index_of(measured, model, inputs)
     made.save(tmp_path / "placement")
     again = ClusterIndex.load(tmp_path / "placement")
     paths = [str(corpus / track_id) for track_id in made.reference.ids.tolist()]
@@ -71,12 +83,16 @@ def test_a_track_is_as_far_alone_as_in_a_batch(measured: Features, corpus: Path)
         assert not other["unlike_anything"]
 
 
-def test_something_else_is_unlike_anything_here(index: ClusterIndex) -> None:
-    codes = index.reference.values
-    far = index.assign((codes[:1] + 1000).astype(np.float32))[0]
-    assert far["percentile"] == 100
+def test_noise_is_unlike_anything_here_and_the_collections_own_tracks_are_not(
+    index: ClusterIndex, corpus: Path
+) -> None:
+    noise = 0.1 * np.random.default_rng(0).normal(size=3 * 22050)
+    own = str(corpus / str(index.reference.ids[0]))
+    far, near = predict(index, [uri(wav(noise.astype(np.float32))), own])
     assert far["unlike_anything"]
-    assert not index.assign(index.centroids.astype(np.float32))[0]["unlike_anything"]
+    assert far["novelty"] == pytest.approx(100 * 20 / 21)
+    assert not near["unlike_anything"]
+    assert near["novelty"] == 0
 
 
 def test_without_genres_there_is_none(index: ClusterIndex) -> None:
