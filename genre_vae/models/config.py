@@ -44,8 +44,8 @@ class TrainConfig:
         1/2. Early stopping then follows the held-out bound on the likelihood, with a sample of
         the code; else that of the code's mean.
     contrast
-        Weight of the contrastive term of a model that reads mel windows, beside the squared error.
-        At 0 there is none; else two windows of each track are drawn in every epoch.
+        Weight of the contrastive term of a model that reads mel windows. At 0 there is none; else
+        two windows of each track are drawn in every epoch.
     temperature
         Temperature of the contrastive term.
     epochs

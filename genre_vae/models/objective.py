@@ -23,9 +23,8 @@ from genre_vae.models.networks import Output
 
 
 class Loss(NamedTuple):
-    """``total = reconstruction + beta * kl`` and, of `loss`, ``+ weight * contrast``, which is
-    divided by twice the decoder's variance where that is given; the terms are averaged over the
-    batch: (), or (m,)."""
+    """``total = reconstruction + beta * kl`` and, of `loss`, ``+ weight * contrast``; the terms
+    are averaged over the batch: (), or (m,)."""
 
     total: Tensor
     reconstruction: Tensor
@@ -51,8 +50,7 @@ def loss(
     x, output, beta, variance, members
         See `elbo`.
     contrast
-        Weight of the contrastive term beside the squared error, whatever the variance is: like
-        that error, the term is divided by twice the variance.
+        Weight of the contrastive term.
     temperature, views
         See `nt_xent`.
     """
@@ -60,8 +58,7 @@ def loss(
     if output.projection is None:
         return found
     term = nt_xent(output.projection, temperature=temperature, views=views, members=members)
-    weighed = contrast * term if variance is None else contrast * term / (2 * variance)
-    return found._replace(total=found.total + weighed, contrast=term)
+    return found._replace(total=found.total + contrast * term, contrast=term)
 
 
 def elbo(
