@@ -110,7 +110,7 @@ ALL: tuple[Method, ...] = (
         "ConvVAE, contrastive",
         Reads.MEL,
         train=replace(
-            _CONVOLUTIONAL, model="contrastive_vae", patience=30, contrast=300.0, calibrated=True
+            _CONVOLUTIONAL, model="contrastive_vae", patience=30, contrast=10_000.0, calibrated=True
         ),
         owns=("contrast",),
         medium="ContrastiveVAE_Latents",

@@ -273,8 +273,8 @@ class Options:
         None,
         _FROM_ZERO,
         "convolutions",
-        "Weight of the contrastive term beside the ConvVAE's squared error, 0 for none; 'auto': "
-        "conv_vae 0, contrastive_vae 300. In medium, hard and main a number is for "
+        "Weight of the contrastive term in the ConvVAE's objective, which is in nats, 0 for none; "
+        "'auto': conv_vae 0, contrastive_vae 10000. In medium, hard and main a number is for "
         "contrastive_vae alone.",
     )
     temperature: float = option(

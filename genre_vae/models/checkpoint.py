@@ -77,10 +77,14 @@ def save(trained: TrainedModel, path: Path) -> None:
 
 
 def load(path: Path) -> TrainedModel:
-    """Read what `save` wrote, on the CPU; the history is not kept there."""
+    """Read what `save` wrote, on the CPU; the history is not kept there. Older files, from before
+    scalers had a geometry and decoders were calibrated, are read too."""
     state = torch.load(path, weights_only=True, map_location="cpu")
     config = TrainConfig(**state["config"])
-    scaler = Scaler.of_arrays({name: one.numpy() for name, one in state["scaler"].items()})
+    if "scaler" in state:
+        scaler = Scaler.of_arrays({name: one.numpy() for name, one in state["scaler"].items()})
+    else:
+        scaler = Scaler(state["scaler_mean"].numpy(), state["scaler_scale"].numpy())
     shape = tuple(state["shape"])
     conditioner = None
     if config.model == "cvae":

@@ -110,8 +110,8 @@ def fit(record: Recorder, source: Source, *, config: TrainingConfig) -> Embeddin
         record.note += f"\nheld-out {name.replace('_', ' ')}: {100 * explained:.0f} %"
     if active < train.latent_dim / 2:
         record.note += (
-            f"\nposterior collapse: {active:.0f} of {train.latent_dim} dimensions of the code are "
-            f"active, the others say nothing of a track"
+            f"\nmost of the code is dead: {active:.0f} of its {train.latent_dim} dimensions tell "
+            f"tracks apart"
         )
     return _recorded(record, source, row, members, encoder, seeds=config.numbers)
 

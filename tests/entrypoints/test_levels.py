@@ -266,6 +266,11 @@ def test_hard_makes_everything_it_promises(runner: CliRunner, store: Path, corpu
 
     trained = MlflowClient().search_runs(["0"], "tags.stage = 'train'")
     betas = {run.data.tags["model"]: run.data.params.get("beta") for run in trained}
+    logged = {run.data.tags["model"]: set(run.data.metrics) for run in trained}
+    assert "best/within_clip_variance_explained" in logged["conv_vae"]
+    assert "best/variance_explained" in logged["vae"] & logged["cvae"] & logged["autoencoder"]
+    assert not [name for name in logged["contrastive"] if "explained" in name]
+    assert "best/active_units" in logged["conv_vae"] & logged["contrastive"] & logged["vae"]
     assert betas["betavae"] == "9.0"
     assert betas["vae"] == betas["cvae"] == betas["conv_vae"] == "1.0", "beta is the BetaVAE's"
 

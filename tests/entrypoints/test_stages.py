@@ -110,6 +110,11 @@ def test_seeds_are_members_with_their_own_latents(
     assert {"vae_best.pth", "vae_last.pth", "vae_loss.png", "history.csv"} <= {
         path.name for path in train.iterdir()
     }
+    trained = run_of("train").data
+    assert trained.metrics["best/latent_dim"] == 16
+    assert 0 <= trained.metrics["best/active_units"] <= 16
+    assert trained.metrics["best/variance_explained"] < 1
+    assert "held-out variance explained" in trained.tags["mlflow.note.content"]
     assert Assignment.load(cluster).clusters.shape == (2, 20)
     members = pd.read_csv(cluster / "members.csv")
     assert members["seed"].tolist() == [0, 1]

@@ -37,12 +37,16 @@ def test_save_then_load_is_identity(tmp_path: Path, config: TrainConfig) -> None
     np.testing.assert_array_equal(encode(loaded, features).values, encode(trained, features).values)
 
 
-def test_a_checkpoint_from_before_decoders_were_calibrated_is_read(tmp_path: Path) -> None:
-    features = windows()
-    trained = fit(features, CONV)
+@pytest.mark.parametrize("config", [CONFIG, CONV])
+def test_an_older_checkpoint_is_read(tmp_path: Path, config: TrainConfig) -> None:
+    """From before scalers had a geometry and decoders were calibrated."""
+    features = windows() if config is CONV else blobs(30, groups=3)
+    trained = fit(features, config)
     checkpoint.save(trained, tmp_path / "new.pth")
     state = torch.load(tmp_path / "new.pth", weights_only=True)
     del state["config"]["calibrated"]
+    scaler = state.pop("scaler")
+    state |= {name: scaler[name] for name in ("scaler_mean", "scaler_scale")}
     torch.save(state, tmp_path / "old.pth")
     loaded = checkpoint.load(tmp_path / "old.pth")
     assert not loaded.config.calibrated
