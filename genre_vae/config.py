@@ -19,11 +19,7 @@ from genre_vae.records import InputError, LabelUse
 
 T = TypeVar("T")
 
-WITHOUT_KL = (
-    "autoencoder",
-    "idec",
-    "contrastive",
-)  # models whose objective has no KL term to weigh
+WITHOUT_KL = ("autoencoder", "contrastive")  # models whose objective has no KL term to weigh
 
 
 @dataclass(frozen=True)
@@ -162,8 +158,8 @@ class BaselineConfig:
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """A model trained once per seed, from that of `train` on; `n_clusters` is for
-    those that make clusters of their own."""
+    """A model trained once per seed, from that of `train` on; `n_clusters` is for a CVAE
+    conditioned on clusters."""
 
     row: RowConfig
     train: TrainConfig

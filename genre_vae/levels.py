@@ -96,11 +96,11 @@ FUSIONS = ("multimodal_concatenate", "multimodal", "multimodal_late", "multimoda
 HARD = Level(
     "hard",
     (
-        *("pca", "raw", "autoencoder", "idec", "vae", "conv_vae", "betavae"),
+        *("pca", "raw", "autoencoder", "vae", "conv_vae", "betavae"),
         *("cvae", "cvae_decoder", "cvae_clusters", "contrastive_vae", "contrastive", *FUSIONS),
     ),
     beside=("multimodal_concatenate", "multimodal_late"),
-    on_descriptor=("raw", "pca", "autoencoder", "idec", "vae", "betavae"),
+    on_descriptor=("raw", "pca", "autoencoder", "vae", "betavae"),
 )
 LEVELS = {level.name: level for level in (EASY, MEDIUM, HARD)}
 FUSED_CLUSTERERS = ("k-means", "agglomerative")  # of fusions in Hard, and of multimodal

@@ -102,7 +102,6 @@ ALL: tuple[Method, ...] = (
         file="Z_spectral",
     ),
     Method("autoencoder", "Autoencoder", train=TrainConfig(model="autoencoder")),
-    Method("idec", "IDEC", train=TrainConfig(model="idec")),
     Method("vae", "VAE", train=TrainConfig(model="vae"), medium="VAE_Latents"),
     Method("betavae", "BetaVAE", train=TrainConfig(model="betavae", beta=4.0), owns=("beta",)),
     Method("conv_vae", "ConvVAE", Reads.MEL, train=_CONV_VAE, medium="ConvVAE_Latents"),
@@ -187,7 +186,7 @@ ALL: tuple[Method, ...] = (
 BY_KEY = {method.key: method for method in ALL}
 RENAMED = {"spectral": "raw"}  # names of older versions, still read
 MODELS = (  # what the option ``model`` takes: a CVAE's rows differ in its other options
-    *("pca", "raw", "autoencoder", "idec", "vae", "betavae", "cvae"),
+    *("pca", "raw", "autoencoder", "vae", "betavae", "cvae"),
     *("conv_vae", "contrastive_vae", "contrastive"),
 )
 

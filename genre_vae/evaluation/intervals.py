@@ -9,16 +9,16 @@ variance of a score's mean over seeds is the sum of two parts:
   what the collection is to all music like it. With half the tracks its score has twice the
   variance, and halves of one collection have half of that in common, so the variance over halves
   is the one that is wanted. A large collection has smaller parts than halves, of `MOST` tracks, and
-  their variance is scaled to it. What the clusterer's own random starts add is taken off (two-way
-  analysis of variance), since it is in the seeds' part.
+  their variance is scaled to it.
 
 To leave out a few tracks and keep the clusters (a jackknife) costs less, but does not see that
 other tracks would have made other clusters: two genres that merge in one collection do not in
 another. A bootstrap draws tracks twice, and a track always agrees with itself.
 
-The interval is Student's t with Welch & Satterthwaite's degrees of freedom. What no half can tell
-is not in it: a model is not trained again on each half, and tracks of one artist are taken for
-independent.
+The interval is Student's t with Welch & Satterthwaite's degrees of freedom. What the clusterer's
+random starts do is in both parts, so where they are most of it the interval errs to the wide side.
+What no half can tell is not in it: a model is not trained again on each half, and tracks of one
+artist are taken for independent.
 
 Axes: ``n`` tracks, ``h`` halves.
 
@@ -121,17 +121,10 @@ def of_tracks(halves: Floats, *, share: float = 0.5) -> Part:
     share
         The part of the tracks that is in each, up to a half.
     """
-    count, draws = halves.shape
-    if not count:
+    if not len(halves):
         return Part(float("nan"), 1)
-    means = halves.mean(axis=1)
-    whole = means.var(ddof=1)
-    # The clusterer's own random starts vary the means too, and that is in the seeds' part. What is
-    # left may come out as nothing by chance, so a quarter is always taken for the tracks'.
-    left = halves - means[:, None] - halves.mean(axis=0) + halves.mean()
-    by_starts = (left**2).sum() / max((count - 1) * (draws - 1), 1) / draws
-    variance = share / (1 - share) * np.maximum(whole - by_starts, whole / 4)
-    return Part(float(variance), count - 1)
+    variance = share / (1 - share) * halves.mean(axis=1).var(ddof=1)
+    return Part(float(variance), len(halves) - 1)
 
 
 def half_width(parts: Sequence[Part], *, comparisons: int = 1) -> float:

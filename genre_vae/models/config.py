@@ -7,7 +7,7 @@ from dataclasses import dataclass
 CONTRASTIVE = ("contrastive_vae", "contrastive")  # models with a contrastive term
 CONVOLUTIONAL = ("conv_vae", *CONTRASTIVE)  # models that read mel windows
 WITHOUT_DECODER = ("contrastive",)  # models that reconstruct nothing
-MODELS = ("autoencoder", "idec", "vae", "betavae", "cvae", *CONVOLUTIONAL)
+MODELS = ("autoencoder", "vae", "betavae", "cvae", *CONVOLUTIONAL)
 
 
 @dataclass(frozen=True)
@@ -19,8 +19,6 @@ class TrainConfig:
     model
         A name among `MODELS`. A BetaVAE is the VAE with another `beta`, ``contrastive_vae`` the
         ConvVAE with a contrastive term, and ``contrastive`` an encoder that has nothing else.
-        ``idec`` is an autoencoder whose codes then gather around centres
-        (`genre_vae.models.deep_clustering`).
     latent_dim
         Dimensions of the code.
     widths
@@ -35,8 +33,7 @@ class TrainConfig:
     condition_dim
         Dimensions of the embedding of a CVAE's condition.
     n_clusters
-        Number of clusters that a CVAE is conditioned on, where it is, and of the centres of
-        ``idec``.
+        Number of clusters that a CVAE is conditioned on, where it is.
     beta
         Weight of the KL term.
     calibrated
@@ -83,9 +80,3 @@ class TrainConfig:
     val_fraction: float = 0.1
     seed: int = 0
     device: str | None = None
-
-    @property
-    def makes_clusters(self) -> bool:
-        """Whether `n_clusters` has a part in the training."""
-        on_clusters = self.model == "cvae" and self.condition_on == "clusters"
-        return self.model == "idec" or on_clusters

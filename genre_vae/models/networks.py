@@ -363,5 +363,5 @@ def _new(config: TrainConfig, shape: tuple[int, ...], n_conditions: int) -> Auto
             config.condition_dim,
             condition_encoder=config.condition == "encoder+decoder",
         )
-    dense = Autoencoder if config.model in ("autoencoder", "idec") else VAE
+    dense = Autoencoder if config.model == "autoencoder" else VAE
     return dense(shape[0], config.latent_dim)

@@ -49,12 +49,11 @@ def baseline(record: Recorder, source: Source, *, config: BaselineConfig) -> Emb
 def fit(record: Recorder, source: Source, *, config: TrainingConfig) -> Embedding:
     """A model trained once per seed, and the tracks' codes by each member.
 
-    A training that was killed continues from its last checkpoint; what follows the pretraining of
-    IDEC starts again.
+    A training that was killed continues from its last checkpoint.
     """
     import pandas as pd
 
-    from genre_vae.models import checkpoint, deep_clustering, encoding, training
+    from genre_vae.models import checkpoint, encoding, training
     from genre_vae.report import charts
 
     row, model = config.row, config.train.model
@@ -81,8 +80,6 @@ def fit(record: Recorder, source: Source, *, config: TrainingConfig) -> Embeddin
         on_epoch=on_epoch,
         checkpoint=last,
     )
-    if model == "idec":
-        trained = [deep_clustering.refine(one, features) for one in trained]
     encoder = f"{model}_best.pth"
     for one in trained:
         checkpoint.save(one, _folder(record, config, one.config.seed) / encoder)
@@ -144,11 +141,11 @@ def _recorded(
 
 
 def _with_clusters(features: FeatureSet, config: TrainingConfig) -> TrainConfig:
-    """The training, with the number of the clusters that it makes, if it makes any."""
+    """The training, with the number of clusters that a CVAE is conditioned on."""
     from genre_vae import clustering
 
     train = config.train
-    if not train.makes_clusters:
+    if train.model != "cvae" or train.condition_on != "clusters":
         return train
     found = clustering.resolve_n_clusters(config.n_clusters, features)
     return replace(train, n_clusters=found)
@@ -177,7 +174,7 @@ def train(
     config
         The training of its model, from `Given.train`; None for a baseline.
     counted
-        How many clusters there are, for a model that makes some; None counts them.
+        How many clusters a CVAE is conditioned on, where it is; None counts them.
     """
     source, reads = inputs.of(method, given.mel_view)
     row = row_config(method, reads)
@@ -189,7 +186,7 @@ def train(
     weighted = f", beta {config.beta:g}" if config.model == "betavae" else ""
     plural = "s" * (given.seeds > 1)
     clusters = None
-    if config.makes_clusters:
+    if method.key == "cvae_clusters":
         clusters = (counted or count(run, given, inputs)).n_clusters
     return run.do(
         fit,

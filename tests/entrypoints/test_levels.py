@@ -296,7 +296,7 @@ def test_hard_without_genres_leaves_out_what_needs_them(
     assert "condition_on=clusters" in told.output
 
 
-DENSE = "pca,autoencoder,idec,vae,betavae,cvae,cvae_clusters"
+DENSE = "pca,autoencoder,vae,betavae,cvae,cvae_clusters"
 FUSED = "multimodal_concatenate,multimodal,multimodal_late,multimodal_genre"
 
 

@@ -43,15 +43,6 @@ def test_halves_are_of_half_the_tracks_whatever_their_order() -> None:
     assert halves.mean(axis=0).max() < 0.95, "chance, not always the same tracks"
 
 
-def test_what_the_clusterers_starts_add_is_taken_off() -> None:
-    rng = np.random.default_rng(0)
-    tracks, members = rng.normal(size=(20_000, 1)), 5 * rng.normal(size=4)
-    starts = 1.5 * rng.normal(size=(20_000, 4))
-    assert of_tracks(tracks + members + starts).variance == pytest.approx(1, rel=0.05)
-    assert of_tracks(tracks).variance == pytest.approx(1, rel=0.05)
-    assert 0 < of_tracks(starts).variance < 0.3 * 1.5**2 / 4, "never nothing, and little"
-
-
 def test_of_a_large_collection_smaller_parts_give_the_same_variance(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

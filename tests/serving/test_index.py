@@ -16,10 +16,7 @@ from tests.serving.indices import Features, index_of
 @pytest.mark.parametrize(
     ("model", "inputs"),
     [
-        *(
-            (model, "")
-            for model in ("raw", "pca", "autoencoder", "idec", "vae", "conv_vae", "cvae")
-        ),
+        *((model, "") for model in ("raw", "pca", "autoencoder", "vae", "conv_vae", "cvae")),
         *(("pca", name) for name in ("descriptor", "mfcc+descriptor", "mel, first window")),
         *((model, "mfcc+descriptor") for model in ("raw", "vae")),
         *((model, "mfcc, cosine") for model in ("raw", "autoencoder")),
