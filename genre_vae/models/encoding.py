@@ -51,7 +51,7 @@ def reconstruct(trained: TrainedModel, features: FeatureSet) -> FeatureSet:
 
     A window is decoded from its own code. ValueError for an encoder alone.
     """
-    _, scaled = _scaled(trained, features)
+    _, scaled = scaled_pair(trained, features)
     return features.derive(f"{features.name}, reconstructed", trained.scaler.inverse(scaled))
 
 
@@ -77,15 +77,18 @@ def variance_explained(trained: TrainedModel, features: FeatureSet) -> float:
     ids = features.ids[~training]
     error = spread = 0.0
     for start in range(0, len(ids), BLOCK):
-        x, back = _scaled(trained, features.select(ids[start : start + BLOCK]))
+        x, back = scaled_pair(trained, features.select(ids[start : start + BLOCK]))
         centre = x.mean(axis=(1, -1), keepdims=True) if known is None else known
         error += float(np.square(x - back).sum(dtype=np.float64))
         spread += float(np.square(x - centre).sum(dtype=np.float64))
     return 1 - error / spread if spread > 0 else float("nan")
 
 
-def _scaled(trained: TrainedModel, features: FeatureSet) -> tuple[FloatArray, FloatArray]:
-    """Tracks as the model sees them, and their reconstructions, in the shape of their values."""
+def scaled_pair(trained: TrainedModel, features: FeatureSet) -> tuple[FloatArray, FloatArray]:
+    """Tracks as the model reads them, and their reconstructions, in the shape of their values.
+
+    ValueError for an encoder alone.
+    """
     values = np.asarray(features.values)
     x = torch.from_numpy(trained.scaler.transform(values)).reshape(-1, *trained.shape)
     with torch.no_grad():

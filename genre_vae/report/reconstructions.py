@@ -14,7 +14,6 @@ from matplotlib.figure import Figure
 
 from genre_vae.records import FeatureSet, FloatArray
 from genre_vae.report.style import shortened
-from genre_vae.scaling import Scaler
 
 EXAMPLES = 4  # tracks in the figure
 
@@ -78,7 +77,6 @@ def examples(
     original: FeatureSet,
     reconstruction: FeatureSet,
     *,
-    scaler: Scaler,
     explained: float,
 ) -> Reconstructed:
     """A block of the figure for one model.
@@ -88,11 +86,10 @@ def examples(
     model
         The title of the model.
     original : values (k, d), or (k, w, 1, mel, time) in dB
-        Tracks as the model read them. Of windows the middle one is shown.
+        Tracks: vectors in the scale in which the model reads them, since their dimensions may have
+        different units. Of windows the middle one is shown.
     reconstruction
-        The same tracks as the model reconstructed them, in the same shape and units.
-    scaler
-        Standardises vectors, whose dimensions may have different units. Windows do not need it.
+        The same tracks as the model reconstructed them, in the same shape and scale.
     explained
         The share of all held-out tracks' variance that the model reconstructs: of windows that
         within a clip, around its own mean spectrum.
@@ -116,10 +113,10 @@ def examples(
     return Reconstructed(
         model,
         names,
-        scaler.transform(original.values).reshape(shape),
-        scaler.transform(reconstruction.values).reshape(shape),
+        original.values.reshape(shape),
+        reconstruction.values.reshape(shape),
         "sd",
-        f"{axis}, standardised",
+        f"{axis}, in standard deviations as the model reads them",
         rows,
         f"{100 * explained:.0f} % of the held-out variance explained",
     )

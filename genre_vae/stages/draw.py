@@ -138,8 +138,11 @@ def _reconstructed(embedding: Embedding, path: Path, features: FeatureSet) -> Re
     held_out = ~members.split(features.ids, val_fraction=config.val_fraction, seed=config.seed)
     tracks = held_out_examples(features, held_out)
     back = encoding.reconstruct(trained, tracks)
+    if features.values.ndim == 2:
+        read_as, read_back = encoding.scaled_pair(trained, tracks)
+        tracks, back = (tracks.derive(tracks.name, values) for values in (read_as, read_back))
     explained = encoding.variance_explained(trained, features)
-    return examples(embedding.title, tracks, back, scaler=trained.scaler, explained=explained)
+    return examples(embedding.title, tracks, back, explained=explained)
 
 
 def draw(
