@@ -82,13 +82,15 @@ class Method:
 
 AUDIO = ("mfcc", "mel", "mel, first window")  # inputs that need no name in a title
 
-# Dense models are small, so they may train until nothing moves. The ConvVAE costs 0.2 s of a core
-# for an epoch of 100 tracks, and after 60 epochs its clusters hardly change. With a contrastive
-# term an epoch costs twice that, and without a decoder as much as the ConvVAE's.
+# Dense models are small, so they may train until nothing moves. With a contrastive term and a
+# decoder an epoch of 100 tracks costs 0.4 s of a core, without a decoder half of it, and after 60
+# epochs the clusters hardly change.
 _CONVOLUTIONAL = TrainConfig(
     model="conv_vae", latent_dim=32, epochs=60, patience=20, batch_size=16, lr=2e-3
 )
-# Its size was chosen by the held-out bound on the likelihood (docs/decisions.md).
+# The plain ConvVAE costs 0.1 s an epoch. The held-out bound on the likelihood chose its size and
+# its number of epochs within the time that 60 epochs of the older network took
+# (docs/decisions.md).
 _CONV_VAE = replace(_CONVOLUTIONAL, latent_dim=128, widths=(32, 16), epochs=100, calibrated=True)
 _CVAE = TrainConfig(model="cvae")
 _MORE_THAN_AUDIO = "it needs more than audio"
