@@ -211,6 +211,10 @@ HARD_ROWS = {
     *("BetaVAE + k-means", "ConvVAE + k-means", "CVAE + k-means", "Multimodal + k-means"),
     *("ConvVAE, contrastive + k-means", "Contrastive encoder + k-means"),
     *("CVAE, decoder alone + k-means", "CVAE on clusters + k-means", "Multimodal+Genre + k-means"),
+    *(
+        f"{method} (descriptor) + k-means"
+        for method in ("PCA", "Direct", "Autoencoder", "VAE", "BetaVAE")
+    ),
 }
 
 
@@ -232,16 +236,16 @@ def test_hard_makes_everything_it_promises(runner: CliRunner, store: Path, corpu
     assert uses["Multimodal+Genre + k-means"] == "feature"
     oracle = table["label_use"] != "none"
     assert table.loc[oracle, "rank"].isna().all()
-    assert oracle.tolist() == [False] * 10 + [True] * 3, "oracles stand below"
+    assert oracle.tolist() == [False] * 15 + [True] * 3, "oracles stand below"
     ends = table[[f"ami_{end}" for end in ("low", "high")]]
     assert ends.isna().all(axis=None), "of two seeds there is no interval"
     text = (folder / "hard_task_comparison.md").read_text()
     assert "apart" in text or "Within noise of" in text
     every = pd.read_csv(folder / "hard_task_metrics.csv")
-    assert len(every) == 13 + 2 + 4  # the two other fusions, and agglomerative of all four
+    assert len(every) == 18 + 2 + 4  # the two other fusions, and agglomerative of all four
     audit = pd.read_csv(folder / "audit.csv").set_index("modality")
     assert audit["verdict"]["genre"] == "label"
-    assert set(audit.index) == {"mfcc", "mel", "lyrics", "genre"}
+    assert set(audit.index) == {"mfcc", "descriptor", "mel", "lyrics", "genre"}
 
     for run in MlflowClient().search_runs(["0"], "tags.stage = 'fuse'"):
         values = FeatureSet.load(local_artifacts(run), "multimodal_features")
@@ -275,7 +279,7 @@ def test_hard_makes_everything_it_promises(runner: CliRunner, store: Path, corpu
     assert betas["vae"] == betas["cvae"] == betas["conv_vae"] == "1.0", "beta is the BetaVAE's"
 
     second = invoke(runner, "hard", "--data", str(corpus), *MEDIUM, *beta)
-    assert "hard: 41 stages, 41 reused" in second.output
+    assert "hard: 51 stages, 51 reused" in second.output
 
 
 def test_hard_without_genres_leaves_out_what_needs_them(
@@ -302,7 +306,7 @@ FUSED = "multimodal_concatenate,multimodal,multimodal_late,multimodal_genre"
 
 @pytest.mark.parametrize(
     ("methods", "label_free"),
-    [(f"{DENSE},{FUSED}", 11), pytest.param("auto", 15, marks=pytest.mark.slow)],
+    [(f"{DENSE},{FUSED}", 15), pytest.param("auto", 20, marks=pytest.mark.slow)],
 )
 def test_on_noise_label_free_rows_score_nothing_and_the_genre_itself_everything(
     runner: CliRunner, store: Path, tmp_path: Path, methods: str, label_free: int
@@ -324,8 +328,8 @@ def test_on_noise_label_free_rows_score_nothing_and_the_genre_itself_everything(
     assert (genre["label_use"] == "feature").all()
     assert genre["rank"].isna().all()
     audit = pd.read_csv(artifacts_of("hard") / "audit.csv").set_index("modality")["verdict"]
-    verdicts = {"mfcc": "clear", "mel": "clear", "lyrics": "clear", "genre": "label"}
-    assert audit.to_dict() == verdicts
+    clear = dict.fromkeys(("mfcc", "descriptor", "mel", "lyrics"), "clear")
+    assert audit.to_dict() == {**clear, "genre": "label"}
 
 
 def test_a_hard_table_is_the_same_bit_for_bit_when_computed_again(
