@@ -203,4 +203,4 @@ def test_the_interval_covers_a_clusterings_score_as_often_as_it_says() -> None:
         found = interval(scores, one.of_halves(), random=True, limits=(-1, 1))
         return float(np.mean(scores)), found
 
-    assert 0.9 <= covers(draw, 400) <= 0.97
+    assert 0.9 <= covers(draw, 400) <= 0.98  # it errs to the wide side: see the module
