@@ -128,6 +128,8 @@ def cluster(
         warnings.filterwarnings("ignore", "Number of distinct clusters", ConvergenceWarning)
         # The parts of a graph in pieces become clusters, which is as it should be.
         warnings.filterwarnings("ignore", "Graph is not fully connected", UserWarning)
+        # Spectral clustering of as many rows as dimensions: they could be a matrix of affinities.
+        warnings.filterwarnings("ignore", "The spectral clustering API has changed", UserWarning)
         return renumbered(clusterer.fit_predict(exact))
 
 

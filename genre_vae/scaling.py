@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -126,3 +126,23 @@ def in_geometry(features: FeatureSet) -> npt.NDArray[np.floating]:
     """The values (n, d) of features, whose Euclidean distances compare the tracks; those of codes
     are compared as they are."""
     return Scaler.of(features).transform(features.values) if features.blocks else features.values
+
+
+class Source(Protocol):
+    """What holds inputs by their names."""
+
+    def read(self, name: str) -> FeatureSet:
+        """An input."""
+
+
+def read(source: Source, reads: str) -> FeatureSet:
+    """An input by its name, which ends in a geometry where that is not the input's own."""
+    name, geometry = parsed(reads)
+    features = source.read(name)
+    return features if geometry is None else features.compared_by(geometry)
+
+
+def parsed(reads: str) -> tuple[str, Geometry | None]:
+    """The name of an input, and the geometry that was given for it: ``musicnn, standardised``."""
+    name, _, geometry = reads.rpartition(", ")
+    return (name, Geometry(geometry)) if geometry in set(Geometry) else (reads, None)

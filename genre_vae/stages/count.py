@@ -13,7 +13,8 @@ from genre_vae.config import CountConfig, Counted, Given
 from genre_vae.files import write_json
 from genre_vae.options import CHOOSE
 from genre_vae.records import InputError
-from genre_vae.stages.inputs import Inputs, Source, read
+from genre_vae.scaling import in_geometry, read
+from genre_vae.stages.inputs import Inputs, Source
 from genre_vae.tracking.run import Run
 from genre_vae.tracking.stage import Recorder, stage
 
@@ -44,7 +45,6 @@ class Count:
 def choose(record: Recorder, source: Source, *, config: CountConfig) -> Count:
     """The number of clusters of an input, one for all methods."""
     from genre_vae.evaluation import n_clusters
-    from genre_vae.scaling import in_geometry
 
     choice = n_clusters.choose(in_geometry(read(source, config.reads)), seed=config.seed)
     counted = Counted(

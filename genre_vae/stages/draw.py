@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 from genre_vae.config import Given, MapConfig
 from genre_vae.models.config import WITHOUT_DECODER
 from genre_vae.records import Embedding, FeatureSet, InputError, LabelUse, known_genres
+from genre_vae.scaling import read
 from genre_vae.stages.cluster import Clustering
 from genre_vae.stages.collect import Collection
-from genre_vae.stages.inputs import Inputs, InputVectors, read
+from genre_vae.stages.inputs import Inputs, InputVectors
 from genre_vae.tracking.run import Run
 from genre_vae.tracking.stage import Artifact, Recorder, stage
 

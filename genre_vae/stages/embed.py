@@ -85,7 +85,7 @@ def embed(
             found = train(run, given, seen, method, _training(given, method, rivals))
             made.embeddings[Key(method.key, on_descriptor=True)] = found
     if not made.embeddings:
-        raise InputError("no method is left: each is left out above, with why")
+        raise InputError(f"no method of {run.level} is left: each is left out above, with why")
     return made
 
 

@@ -8,8 +8,9 @@ from genre_vae.config import Counted, FuseConfig, Given
 from genre_vae.evaluation.audit import LEAKING
 from genre_vae.methods import Method
 from genre_vae.records import Embedding, FeatureSet, LabelUse
+from genre_vae.scaling import read
 from genre_vae.stages.audit import Audits
-from genre_vae.stages.inputs import Inputs, Source, read, row_config
+from genre_vae.stages.inputs import Inputs, Source, row_config
 from genre_vae.stages.lyrics import Words
 from genre_vae.tracking.run import Run
 from genre_vae.tracking.stage import Artifact, Recorder, stage

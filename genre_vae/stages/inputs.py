@@ -17,6 +17,7 @@ from genre_vae.features.vectors import Vectors
 from genre_vae.files import write_json
 from genre_vae.methods import Method, Reads
 from genre_vae.records import FeatureSet, Geometry, InputError, LabelUse
+from genre_vae.scaling import read
 from genre_vae.stages.collect import Collection, collect
 from genre_vae.tracking.run import Run
 from genre_vae.tracking.stage import Artifact, Recorder, stage
@@ -141,19 +142,6 @@ class Inputs:
         if method.reads is Reads.MEL or (method.reads is Reads.VECTORS_OR_MEL and self.windowed):
             return self.audio, mel  # type: ignore[return-value]
         return self.vectors, self.reads  # type: ignore[return-value]
-
-
-def read(source: Source, reads: str) -> FeatureSet:
-    """An input by its name, which ends in a geometry where that is not the input's own."""
-    name, geometry = parsed(reads)
-    features = source.read(name)
-    return features if geometry is None else features.compared_by(geometry)
-
-
-def parsed(reads: str) -> tuple[str, Geometry | None]:
-    """The name of an input, and the geometry that was given for it: ``musicnn, standardised``."""
-    name, _, geometry = reads.rpartition(", ")
-    return (name, Geometry(geometry)) if geometry in set(Geometry) else (reads, None)
 
 
 def row_config(method: Method, reads: str) -> RowConfig:

@@ -12,9 +12,10 @@ from genre_vae.evaluation import table as tables
 from genre_vae.evaluation.metrics import INTERNAL
 from genre_vae.evaluation.table import Row
 from genre_vae.records import Embedding, LabelUse
+from genre_vae.scaling import parsed
 from genre_vae.stages.cluster import Clustering
 from genre_vae.stages.collect import Collection
-from genre_vae.stages.inputs import Source, Weights, musicnn_weights, parsed
+from genre_vae.stages.inputs import Source, Weights, musicnn_weights
 from genre_vae.tracking import cache, registry
 from genre_vae.tracking.run import Run
 from genre_vae.tracking.stage import Artifact, Recorder, stage

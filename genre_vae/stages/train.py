@@ -11,8 +11,9 @@ from genre_vae.config import BaselineConfig, Counted, Given, RowConfig, Training
 from genre_vae.methods import Method
 from genre_vae.models.config import WITHOUT_DECODER, TrainConfig
 from genre_vae.records import Embedding, FeatureSet, member_folder
+from genre_vae.scaling import Scaler, read
 from genre_vae.stages.count import count
-from genre_vae.stages.inputs import Inputs, Source, read, row_config
+from genre_vae.stages.inputs import Inputs, Source, row_config
 from genre_vae.tracking.run import Run
 from genre_vae.tracking.stage import Artifact, Recorder, stage
 
@@ -26,7 +27,6 @@ COMPONENTS = 16  # principal components, where ``latent_dim`` is not given: as d
 def baseline(record: Recorder, source: Source, *, config: BaselineConfig) -> Embedding:
     """Principal components of an input, or the input itself."""
     from genre_vae.features import pca
-    from genre_vae.scaling import Scaler
 
     row = config.row
     features = read(source, row.reads)

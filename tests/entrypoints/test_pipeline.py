@@ -119,8 +119,9 @@ def test_mlflow_run_passes_on_what_mlproject_does_not_declare(elsewhere: Path) -
     client = MlflowClient(f"sqlite:///{elsewhere / 'mlflow.db'}")
     trained = client.search_runs(["0"], "tags.stage = 'train' and tags.model = 'vae'")
     assert [(run.data.params["epochs"], run.data.params["lr"]) for run in trained] == [
-        ("5", "0.01")
-    ]
+        ("5", "0.01"),
+        ("5", "0.01"),
+    ], "on MFCC, and on the descriptor"
     (parent,) = client.search_runs(["0"], "tags.entry_point = 'hard'")
     assert parent.data.params["epochs"] == "5"
     wrong = mlflow_run(elsewhere, "hard", *few, "epoch=5")
