@@ -1,4 +1,4 @@
-"""The Medium level: representations of audio alone and with lyrics, four clusterers."""
+"""The Medium level: representations of audio alone and with lyrics, five clusterers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 )
 def main(run: Run, given: Given) -> None:
     """Medium level: PCA, VAE, ConvVAE and two contrastive models, the middle two with lyrics as
-    well, each with four clusterers."""
+    well, each with five clusterers."""
     from genre_vae import levels
 
     levels.summarise(run, [levels.do(run, given, "medium")])
