@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 import scipy.fft
 import scipy.sparse
+from threadpoolctl import ThreadpoolController
 
 from genre_vae.collection import audio
 from genre_vae.collection.catalog import Catalog
@@ -131,6 +132,13 @@ def extract(waveform: FloatArray, filters: scipy.sparse.csr_array) -> Features:
     return Features(statistics.astype(np.float32), np.ascontiguousarray(windows), described)
 
 
+@cache
+def _threads() -> ThreadpoolController:
+    """The libraries that multiply matrices, looked for once: that takes longer than a clip's
+    products."""
+    return ThreadpoolController()
+
+
 def extract_checked(waveform: FloatArray, filters: scipy.sparse.csr_array) -> Features:
     """The features of one clip.
 
@@ -139,7 +147,12 @@ def extract_checked(waveform: FloatArray, filters: scipy.sparse.csr_array) -> Fe
     BadAudioError
         If the clip is so loud that its power overflows float32.
     """
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # looked for below
+    # One thread: with more, a product is split and rounds differently, and then the number of
+    # workers would show in the features. Infinite values are looked for below.
+    with (
+        _threads().limit(limits=1),
+        np.errstate(over="ignore", invalid="ignore", divide="ignore"),
+    ):
         features = extract(waveform, filters)
     if not all(np.isfinite(values).all() for values in features):
         raise audio.BadAudioError("too loud: its power overflows")
