@@ -76,7 +76,7 @@ class Choice:
     best_in : (k,)
         Share of the splits whose own number it is.
     silhouette : (k,)
-        Of the clusters of all tracks.
+        The silhouette of each number's clusters, all tracks clustered at once.
     """
 
     n_clusters: int

@@ -28,6 +28,7 @@ from genre_vae.files import write_array, write_json
 from genre_vae.models import checkpoint, encoding
 from genre_vae.models.checkpoint import TrainedModel
 from genre_vae.records import Assignment, FeatureSet, FloatArray, IntArray, known_genres
+from genre_vae.scaling import parsed
 from genre_vae.serving.novelty import Novelty
 
 NEIGHBOURS = 5
@@ -98,7 +99,7 @@ class ClusterIndex:
     @cached_property
     def _parts(self) -> list[str]:
         """The names of the inputs, without a geometry."""
-        return self.inputs.partition(", ")[0].split("+")
+        return parsed(self.inputs)[0].split("+")
 
     @cached_property
     def _novelty(self) -> Novelty:
@@ -129,9 +130,9 @@ class ClusterIndex:
             tagged = None if self.tagger is None else musicnn.extract(waveform, self.tagger)
         except audio.BadAudioError as error:
             return str(error)
-        if self._parts == ["mel"]:
-            whole = self.inputs == "mel"
-            return Extracted(found.mel if whole else found.mel[:1], found.descriptor)
+        windows = {"mel": found.mel, "mel, first window": found.mel[:1]}
+        if self.inputs in windows:
+            return Extracted(windows[self.inputs], found.descriptor)
         vectors = {"mfcc": found.mfcc, "descriptor": found.descriptor}
         if tagged is not None:
             vectors["musicnn"] = tagged.embedding
@@ -157,12 +158,12 @@ class ClusterIndex:
         percentage of the collection's tracks that are nearer to the others than it is to them."""
         codes = self.encode([one.values for one in extracted])
         sounds = np.stack([one.descriptor for one in extracted])
-        unlike, p_values = self._novelty.unlike(sounds), self._novelty.p_values(sounds)
+        p_values = self._novelty.p_values(sounds)
         return [
             {**record, "unlike_anything": bool(one), "novelty": 100 * (1 - float(p))}
             for record, one, p in zip(
                 self.assign(codes, neighbours=neighbours, latent=latent),
-                unlike,
+                self._novelty.is_unlike(p_values),
                 p_values,
                 strict=True,
             )

@@ -63,8 +63,12 @@ class Novelty:
         """Whether new tracks are unlike anything, (n, d) -> (n,): `RATE` of those of the same kind
         are called so. A collection of fewer than 99 tracks cannot tell as little: there it is one
         new track in r + 1, those that are further away than any of its own."""
+        return self.is_unlike(self.p_values(values))
+
+    def is_unlike(self, p_values: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+        """`unlike`, of tracks whose p-values (n,) are known."""
         lowest = 1 / (1 + len(self._own))
-        return self.p_values(values) <= max(RATE, lowest)
+        return p_values <= max(RATE, lowest)
 
 
 def _nearest(

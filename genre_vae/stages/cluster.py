@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pandas as pd
 from genre_vae.config import ClusterConfig, Counted, Given
 from genre_vae.evaluation.table import Description
 from genre_vae.files import write_array, write_json
-from genre_vae.records import Assignment, Embedding, IntArray
+from genre_vae.records import Assignment, Embedding, FeatureSet, IntArray
 from genre_vae.tracking.run import Run
 from genre_vae.tracking.stage import Artifact, Recorder, stage
 
@@ -73,13 +74,12 @@ def assign(record: Recorder, embedding: Embedding, *, config: ClusterConfig) -> 
 
     first = embedding.first
     n_clusters = clustering.resolve_n_clusters(config.n_clusters, first)
+    values = [in_geometry(embedding.member(number)) for number in range(config.seeds)]
     clusters, scores = [], []
-    for number, seed in enumerate(config.numbers):
-        member = embedding.member(number)
-        z = in_geometry(member)
+    for z, seed in zip(values, config.numbers, strict=True):
         clusters.append(_clusters(z, seed, n_clusters, config))
-        scores.append({"seed": seed, **metrics.score(z, clusters[-1], member.labels)})
-    halves, of_halves, share = _in_halves(embedding, n_clusters, config)
+        scores.append({"seed": seed, **metrics.score(z, clusters[-1], first.labels)})
+    halves, of_halves, share = _in_halves(first, values, n_clusters, config)
 
     about = _description(embedding, config)
     table = pd.DataFrame(scores)
@@ -122,18 +122,20 @@ def _clusters(
 
 
 def _in_halves(
-    embedding: Embedding, n_clusters: int, config: ClusterConfig
+    tracks: FeatureSet,
+    values: Sequence[npt.NDArray[np.floating]],
+    n_clusters: int,
+    config: ClusterConfig,
 ) -> tuple[IntArray, dict[str, npt.NDArray[np.float64]], float]:
     """The clusters (h, draws, n) of halves of the tracks, every measure of them (h, draws), and the
     share of the tracks that each has.
 
-    Each is clustered with the same seeds as all tracks. There are none where they have fewer than
-    two tracks for each cluster.
+    Each is clustered with the same seeds as all tracks, on the `values` (n, d) of each seed. There
+    are none where they have fewer than two tracks for each cluster.
     """
     from genre_vae.evaluation import intervals, metrics
-    from genre_vae.scaling import in_geometry
 
-    ids = embedding.first.ids
+    ids = tracks.ids
     halves = intervals.halves_of(ids)
     share = float(halves.mean())
     if share * len(ids) < 2 * n_clusters:
@@ -142,12 +144,11 @@ def _in_halves(
     clusters = np.full((len(halves), draws, len(ids)), intervals.LEFT_OUT)
     scores = {name: np.empty((len(halves), draws)) for name in metrics.RANGES}
     for number, seed in enumerate(config.numbers[:draws]):
-        member = embedding.member(number)
-        z = in_geometry(member)
+        z = values[number]
         for place, half in enumerate(halves):
             found = _clusters(z[half], seed, n_clusters, config)
             clusters[place, number, half] = found
-            for name, value in metrics.measures(z[half], found, member.labels[half]).items():
+            for name, value in metrics.measures(z[half], found, tracks.labels[half]).items():
                 scores[name][place, number] = value
     scores["calinski_harabasz"] /= share  # it grows with the number of tracks
     return clusters, scores, share

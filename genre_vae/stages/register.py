@@ -84,7 +84,7 @@ def unservable(row: Row) -> str | None:
     if about.algorithm != "k-means":
         return f"{about.algorithm} does not say where a new track belongs"
     name, _ = parsed(about.reads)
-    if name not in SERVABLE_INPUTS and not set(name.split("+")) <= set(SERVABLE_INPUTS):
+    if not set(name.split("+")) <= set(SERVABLE_INPUTS):
         return f"nothing here makes the vectors of {about.reads} for a new track"
     method = methods.BY_KEY.get(about.model.partition(",")[0])  # a sweep's have a variant
     if method is not None and method.key == "raw" and name.startswith("mel"):
