@@ -22,7 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from genre_vae.collection import audio
-from genre_vae.collection.catalog import audio_files
+from genre_vae.collection.listing import listing
 from genre_vae.features import spectral
 
 CLIENTS = 4
@@ -86,7 +86,7 @@ def ask(port: int, items: list[str], **params: object) -> tuple[int, str]:
 
 
 def main(folder: Path, requests: int, model: str) -> None:
-    paths = audio_files(folder)[: CLIENTS * 5]
+    paths = listing(folder).tracks[: CLIENTS * 5]
     uris = [
         "data:audio/wav;base64," + base64.b64encode(path.read_bytes()).decode() for path in paths
     ]

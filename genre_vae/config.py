@@ -15,7 +15,7 @@ from genre_vae.clustering import DETERMINISTIC, FIND_THEIR_NUMBER
 from genre_vae.methods import BY_KEY, Method, row_of
 from genre_vae.models.config import CONVOLUTIONAL, TrainConfig
 from genre_vae.options import Options
-from genre_vae.records import InputError, LabelUse
+from genre_vae.records import InputError, LabelUse, Loudness
 
 T = TypeVar("T")
 
@@ -289,7 +289,9 @@ class SweepConfig:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The seed of the registered member, and a hash of the code that will serve it."""
+    """The seed of the registered member, how loud a clip is when it is described, and a hash of the
+    code that will serve it."""
 
     seed: int
+    loudness: Loudness
     code: str

@@ -9,9 +9,10 @@ from typing import Any
 from genre_vae import methods
 from genre_vae.clustering import ALGORITHMS
 from genre_vae.config import Counted, Given
+from genre_vae.embedding import Embedding
 from genre_vae.evaluation.table import RANKED_BY, Row, newest
 from genre_vae.methods import Method
-from genre_vae.records import Embedding, InputError, LabelUse
+from genre_vae.records import InputError, LabelUse
 from genre_vae.stages.cluster import Clustering, cluster
 from genre_vae.stages.collect import catalog_of, collect
 from genre_vae.stages.compare import Table, clusterings_of, compare, evaluate, rows_of

@@ -15,7 +15,7 @@ from genre_vae import clustering
 from genre_vae.evaluation import metrics
 from genre_vae.kinds import Choice, Kind, Number, Several, Text, Whole
 from genre_vae.methods import BY_KEY, MODELS, RENAMED
-from genre_vae.records import Geometry, LabelUse
+from genre_vae.records import Geometry, LabelUse, Loudness
 
 
 def option(default: Any, kind: Kind, group: str, help: str, *, declared: bool = False) -> Any:
@@ -54,8 +54,8 @@ class Options:
         "auto",
         Text(),
         "data",
-        "Folder of audio: <genre>/<file>, or files alone. 'demo' is the built-in corpus; 'auto' "
-        "takes data/gtzan where it is there, else the demo.",
+        "Folder of audio, in any layout. 'demo' is the built-in corpus; 'auto' takes data/gtzan "
+        "where it is there, else the demo.",
         declared=True,
     )
     faults: str = option(
@@ -64,6 +64,28 @@ class Options:
         "data",
         "GTZAN's 70 faulty clips by name (Kereliuk et al., 2015): kept, or left out. Repeated "
         "tracks are listed and kept.",
+    )
+    genres: str = option(
+        "auto",
+        Text(),
+        "data",
+        "Where genres come from: 'folders', 'tags', 'none', or a table (.csv, .tsv, .parquet) with "
+        "a track and a genre in each row; 'auto' takes folders that look like genres, else tags "
+        "that at least half of the tracks have, else none.",
+        declared=True,
+    )
+    genre_parents: str = option(
+        "",
+        Text(),
+        "data",
+        "A table of genres and the parents that they count for, one of each in a row; '' for none.",
+    )
+    loudness: str = option(
+        "normalised",
+        Choice(tuple(Loudness)),
+        "data",
+        "'normalised': features are of every clip at the same mean level, -16 dBFS; 'as-is': at "
+        "its own, as the first versions had it.",
     )
     verify: str = option(
         "no",

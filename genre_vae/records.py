@@ -1,4 +1,5 @@
-"""The records that stages exchange: features of tracks, an embedding over seeds, and clusters.
+"""The records that stages exchange: features of tracks, and clusters. An embedding over seeds is in
+`genre_vae.embedding`.
 
 Rows travel with their ids. The records refuse bad data when they are built, so what reads one
 need not check it again. Axes: ``n`` tracks, ``d`` dimensions, ``w`` windows.
@@ -8,8 +9,8 @@ from __future__ import annotations
 
 import enum
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypedDict
 
@@ -48,6 +49,13 @@ class Geometry(enum.StrEnum):
     AS_IS = "as-is"  # learned codes: the Euclidean distance of the values themselves
 
 
+class Loudness(enum.StrEnum):
+    """How loud a clip is when its features are measured."""
+
+    NORMALISED = "normalised"  # at one mean level, whatever the recording's
+    AS_IS = "as-is"
+
+
 class Block(NamedTuple):
     """Columns of a FeatureSet that belong together: what they are, how many, how compared, and
     their weight in the squared distances beside that of other blocks."""
@@ -71,6 +79,9 @@ def known_genres(labels: StrArray) -> list[str]:
     return sorted(set(labels.tolist()) - {""})
 
 
+Groups = Mapping[str, StrArray]
+
+
 class _Rows(TypedDict):
     name: str
     ids: StrArray
@@ -91,6 +102,8 @@ def _save_rows(
     about: dict[str, object] = {"name": record.name, "label_use": str(record.label_use)}
     if isinstance(record, FeatureSet):
         about |= {"pretrained": record.pretrained, "blocks": record.blocks}
+        groups = {name: which.tolist() for name, which in record.groups.items()}
+        write_json(folder / "groups.json", groups)
     write_json(folder / f"{stem}.json", about)
 
 
@@ -136,6 +149,9 @@ class FeatureSet:
     blocks
         How the values are compared, block by block from the first column on. Without blocks they
         are compared as they are.
+    groups : each (n,) str
+        What tracks have in common beside a genre, by what it is: ``artist``, ``album``, ``source``;
+        ``""`` where unknown. Nothing that is unknown of all tracks is in it.
 
     Raises
     ------
@@ -151,6 +167,7 @@ class FeatureSet:
     label_use: LabelUse = LabelUse.NONE
     pretrained: bool = False
     blocks: tuple[Block, ...] = ()
+    groups: Groups = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _checked_ids(self.ids, self.name)
@@ -159,6 +176,9 @@ class FeatureSet:
                 f"{self.name}: {len(self.ids)} ids, {len(self.values)} rows of values and "
                 f"{len(self.labels)} labels; the three must be equal"
             )
+        for name, which in self.groups.items():
+            if len(which) != len(self.ids):
+                raise ValueError(f"{self.name}: {len(self.ids)} ids, {len(which)} of {name}")
         if self.values.dtype not in (np.float32, np.float16) or self.values.ndim < 2:
             raise ValueError(
                 f"{self.name}: values must be float32 (or float16) with two axes or more, "
@@ -205,12 +225,18 @@ class FeatureSet:
         """The rows of `ids`, in that order; ``KeyError`` names the first id that is not here."""
         where = {track_id: row for row, track_id in enumerate(self.ids.tolist())}
         rows = [where[str(track_id)] for track_id in ids]
-        return replace(self, ids=self.ids[rows], values=self.values[rows], labels=self.labels[rows])
+        return replace(
+            self,
+            ids=self.ids[rows],
+            values=self.values[rows],
+            labels=self.labels[rows],
+            groups={name: which[rows] for name, which in self.groups.items()},
+        )
 
     def save(self, folder: Path, stem: str) -> None:
         """Write ``<stem>.npy`` and, beside it, ``track_ids.json``, ``y.npy`` (genre numbers, -1
-        where unknown), ``genre_map.json`` and ``<stem>.json``: name, label use, pretrained, blocks.
-        """
+        where unknown), ``genre_map.json``, ``groups.json`` and ``<stem>.json``: name, label use,
+        pretrained, blocks."""
         _save_rows(folder, stem, self.values, self)
 
     @classmethod
@@ -221,7 +247,13 @@ class FeatureSet:
             Block(name, width, Geometry(geometry), weight)
             for name, width, geometry, weight in about["blocks"]
         )
-        return cls(values=values, **rows, pretrained=about["pretrained"], blocks=blocks)
+        groups: dict[str, StrArray] = {}
+        if (folder / "groups.json").exists():  # models that were registered earlier have none
+            known = json.loads((folder / "groups.json").read_text("utf-8"))
+            groups = {name: np.array(which, dtype=str) for name, which in known.items()}
+        return cls(
+            values=values, **rows, pretrained=about["pretrained"], blocks=blocks, groups=groups
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -269,114 +301,3 @@ class Assignment:
         """Read what `save` wrote."""
         values, rows, _ = _load_rows(folder, stem)
         return cls(clusters=values.T, **rows)
-
-
-@dataclass(frozen=True, eq=False)
-class Embedding:
-    """What one method makes of a collection's tracks, once per seed.
-
-    Parameters
-    ----------
-    method, title
-        The key of its row in `genre_vae.methods`, and what tables call it, e.g. ``VAE (musicnn)``.
-    stem
-        The name, without suffix, of the files that hold the values, e.g. ``Z_vae``.
-    reads
-        The input that its model saw: ``mfcc``, ``mel``, ``musicnn``, a file's name.
-    inputs
-        Every modality in the values: `reads`, and what was fused with it.
-    provenance
-        Where a pretrained input comes from, in a sentence; "" for audio features.
-    members
-        The values, a FeatureSet of the same tracks for each seed.
-    seeds
-        The number of each member's seed. Empty for a deterministic method, which has one member.
-    encoder
-        The name of the file that holds the first member's encoder; "" where there is none.
-    folder
-        Where `load` found it all.
-
-    Raises
-    ------
-    ValueError
-        If members and seeds do not fit, or members have different tracks.
-    """
-
-    method: str
-    title: str
-    stem: str
-    reads: str
-    inputs: tuple[str, ...]
-    provenance: str
-    members: tuple[FeatureSet, ...]
-    seeds: tuple[int, ...] = ()
-    encoder: str = ""
-    folder: Path | None = None
-
-    def __post_init__(self) -> None:
-        if len(self.members) != max(1, len(self.seeds)):
-            raise ValueError(f"{self.title}: {len(self.members)} members, seeds {self.seeds}")
-        if any(not np.array_equal(one.ids, self.first.ids) for one in self.members):
-            raise ValueError(f"{self.title}: members of different tracks")
-
-    @property
-    def first(self) -> FeatureSet:
-        """The first member."""
-        return self.members[0]
-
-    def member(self, number: int) -> FeatureSet:
-        """The member that a clustering's seed number `number` takes: its own, or the only one."""
-        return self.members[number if len(self.members) > 1 else 0]
-
-    def tags(self) -> dict[str, str]:
-        """What its run is about, as tags."""
-        return {
-            "model": self.method,
-            "reads": self.reads,
-            "provenance": self.provenance,
-            "output": self.stem,
-            "label_use": str(self.first.label_use),
-        }
-
-    @property
-    def encoder_path(self) -> Path | None:
-        """The file of the first member's encoder, or None where there is none."""
-        return self.folder / self.encoder if self.folder and self.encoder else None
-
-    def save(self, folder: Path) -> None:
-        """Write the members, the first into the folder itself and each further one into
-        ``seed_<number>``, and ``embedding.json``."""
-        for number, member in enumerate(self.members):
-            member.save(member_folder(folder, self.seeds, number), self.stem)
-        about = {name: getattr(self, name) for name in _ABOUT_EMBEDDING}
-        write_json(folder / "embedding.json", about)
-
-    @classmethod
-    def load(cls, folder: Path) -> Embedding:
-        """Read what `save` wrote."""
-        about = json.loads((folder / "embedding.json").read_text("utf-8"))
-        seeds = tuple(about["seeds"])
-        members = [
-            FeatureSet.load(member_folder(folder, seeds, number), about["stem"])
-            for number in range(max(1, len(seeds)))
-        ]
-        return cls(
-            method=about["method"],
-            title=about["title"],
-            stem=about["stem"],
-            reads=about["reads"],
-            inputs=tuple(about["inputs"]),
-            provenance=about["provenance"],
-            members=tuple(members),
-            seeds=seeds,
-            encoder=about["encoder"],
-            folder=folder,
-        )
-
-
-_ABOUT_EMBEDDING = ("method", "title", "stem", "reads", "inputs", "provenance", "seeds", "encoder")
-
-
-def member_folder(folder: Path, seeds: Sequence[int], number: int) -> Path:
-    """Where a member's files lie: the first in the folder itself, the others by their seed."""
-    return folder if number == 0 else folder / f"seed_{seeds[number]}"

@@ -10,10 +10,11 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
 
 from filelock import FileLock
 
@@ -24,7 +25,15 @@ SETTLED_NS = 2_000_000_000  # 2 s, the coarsest step of file systems' clocks (FA
 LOCK_SECONDS = 10.0
 _DIGEST = re.compile("[0-9a-f]{32}")
 
-_Remembered = dict[str, tuple[int, int, str]]  # absolute path -> size, mtime in ns, digest
+T = TypeVar("T")
+
+
+class _Seen(NamedTuple):
+    """A file as it was when it was read: its size, its modification time in ns, and the digest."""
+
+    size: int
+    mtime: int
+    digest: str
 
 
 def content_digests(
@@ -49,16 +58,16 @@ def content_digests(
     list of str
         BLAKE2b, 16 bytes in hexadecimal; ``unreadable: <reason>`` for a file that cannot be read.
     """
-    known = _load(remembered) if remembered is not None else {}
+    known = recall(remembered, _as_seen)
     began = time.time_ns()
 
-    def look(path: Path) -> tuple[str, tuple[int, int, str] | None]:
+    def look(path: Path) -> tuple[str, _Seen | None]:
         """The digest, and what to remember of a file that had to be read."""
         try:
             status = path.stat()  # before the content: what is written meanwhile changes it
             seen = known.get(str(path.absolute()))
             if not verify and seen and seen[:2] == (status.st_size, status.st_mtime_ns):
-                return seen[2], None
+                return seen.digest, None
             with path.open("rb") as file:
                 hasher = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16))
         except OSError as error:  # the features pass will list the file with its reason
@@ -66,7 +75,7 @@ def content_digests(
         digest = hasher.hexdigest()
         # A later write within one step of the clock would leave the modification time as it is.
         settled = status.st_mtime_ns < began - SETTLED_NS
-        return digest, (status.st_size, status.st_mtime_ns, digest) if settled else None
+        return digest, _Seen(status.st_size, status.st_mtime_ns, digest) if settled else None
 
     with ThreadPoolExecutor() as pool:  # hashing releases the GIL
         found = list(pool.map(look, paths))
@@ -75,28 +84,47 @@ def content_digests(
         for path, (_, entry) in zip(paths, found, strict=True)
         if entry is not None
     }
-    if remembered is not None and fresh:
-        _remember(remembered, fresh)
+    remember(remembered, fresh, _as_seen)
     return [digest for digest, _ in found]
 
 
-def _load(path: Path) -> _Remembered:
-    """What is remembered, the oldest first; nothing of a missing, broken or foreign file."""
+def recall(path: Path | None, as_entry: Callable[[Any], T]) -> dict[str, T]:
+    """What was remembered in a file, by its keys, the oldest first.
+
+    Parameters
+    ----------
+    path
+        A JSON file; nothing is remembered in one that is missing or foreign, nor without a file.
+    as_entry
+        Makes an entry of its JSON, or raises ValueError or TypeError where it is none.
+    """
+    if path is None:
+        return {}
     try:
         entries = json.loads(path.read_text("utf-8"))
-        return {
-            name: (size, mtime, digest)
-            for name, (size, mtime, digest) in entries.items()
-            if type(size) is type(mtime) is int and _DIGEST.fullmatch(digest)
-        }
+        return {name: as_entry(entry) for name, entry in entries.items()}
     except (OSError, ValueError, RecursionError, TypeError, AttributeError):
         return {}
 
 
-def _remember(path: Path, fresh: _Remembered) -> None:
-    """Add to what is remembered. Scans at the same time take turns, so that none loses entries."""
-    with suppress(OSError, UnicodeEncodeError):  # an aid that fails must not fail the scan
+def remember(path: Path | None, fresh: Mapping[str, T], as_entry: Callable[[Any], T]) -> None:
+    """Add entries to a file that `recall` reads: up to `MAX_REMEMBERED`, without the oldest.
+
+    Scans at the same time take turns, so that none loses entries. Where nothing can be written,
+    nothing is remembered: an aid that fails must not fail the scan.
+    """
+    if path is None or not fresh:
+        return
+    with suppress(OSError, UnicodeEncodeError):
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{path}.lock", timeout=LOCK_SECONDS):
-            kept = {name: entry for name, entry in _load(path).items() if name not in fresh}
+            known = recall(path, as_entry)
+            kept = {name: one for name, one in known.items() if name not in fresh}
             write_json(path, dict([*kept.items(), *fresh.items()][-MAX_REMEMBERED:]))
+
+
+def _as_seen(entry: Any) -> _Seen:
+    size, mtime, digest = entry
+    if not (type(size) is type(mtime) is int and _DIGEST.fullmatch(digest)):
+        raise ValueError("not a file that was read")
+    return _Seen(size, mtime, digest)

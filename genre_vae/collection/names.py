@@ -22,7 +22,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from genre_vae.collection.catalog import AUDIO_SUFFIXES
+from genre_vae.collection.listing import AUDIO_SUFFIXES
 
 NO_KEY = "no row in the file"
 SEVERAL_KEYS = "several rows fit"

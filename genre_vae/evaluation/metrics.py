@@ -41,6 +41,7 @@ from genre_vae.records import IntArray, StrArray
 CHANCE_DRAWS = 200  # permutations behind a chance level: standard error under .003 for n >= 100
 INTERNAL = ("silhouette", "calinski_harabasz", "davies_bouldin")
 LABEL = ("nmi", "ami", "ari", "purity", "accuracy")
+GROUPS = ("artist", "album", "source")  # what tracks may share beside the genre
 CHANCE = ("nmi_chance", "purity_chance", "accuracy_chance")  # of metrics that are not 0 by chance
 RANGES = {  # lowest and highest value
     "silhouette": (-1.0, 1.0),
@@ -235,6 +236,32 @@ def score(
         scores["purity_chance"] = purity_chance(labels, clusters)
         scores["accuracy_chance"] = accuracy_chance(labels, clusters)
     return scores | {"n_clusters": float(n_clusters), "noise": float(1 - clustered.mean())}
+
+
+def of_group(clusters: IntArray, which: StrArray, name: str) -> dict[str, float]:
+    """How far clusters follow something else than the genre, such as the artist.
+
+    Parameters
+    ----------
+    clusters : (n,)
+        -1 is noise.
+    which : (n,)
+        ``""`` where unknown: such tracks are left out.
+    name
+        What it is.
+
+    Returns
+    -------
+    dict
+        ``ami_<name>``, ``nmi_<name>`` and ``nmi_<name>_chance``; nan with fewer than two known.
+    """
+    known = which != ""
+    table = contingency(which[known], clusters[known])
+    found = [float("nan")] * 3
+    if len(table) > 1:
+        chance = nmi_chance(which[known], clusters[known])
+        found = [adjusted_mutual_info(table), normalized_mutual_info(table), chance]
+    return dict(zip((f"ami_{name}", f"nmi_{name}", f"nmi_{name}_chance"), found, strict=True))
 
 
 def measures(

@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 import pandas as pd
 
-from genre_vae.evaluation.metrics import CHANCE, INTERNAL, LABEL
+from genre_vae.evaluation.metrics import CHANCE, GROUPS, INTERNAL, LABEL
 from genre_vae.records import InputError, LabelUse
 
 # The seed's columns, so that its readers still work; ours follow, the same in every level.
@@ -31,7 +31,8 @@ COLUMNS = (
     *METRICS,
     *(f"{metric}_{end}" for metric in METRICS for end in ENDS),
     *("method", *CHANCE, "noise", "n_samples", "n_clusters", "n_clusters_by", "n_clusters_why"),
-    "seeds",
+    *(f"ami_{group}" for group in GROUPS),
+    *("nmi_source", "nmi_source_chance", "seeds"),
     *("input", "origin", "provenance", "label_use", "rank", "rank_in_origin", "run_id"),
 )
 RANKED_BY = ("ami", "silhouette")  # the first that is defined in any row: genres may be unknown

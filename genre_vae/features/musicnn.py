@@ -34,8 +34,17 @@ from torch import Tensor, nn
 
 from genre_vae.collection import audio
 from genre_vae.features import spectral, tensorbundle
+from genre_vae.features.loudness import adjusted
 from genre_vae.files import replacing
-from genre_vae.records import Block, FeatureSet, FloatArray, Geometry, InputError, IntArray
+from genre_vae.records import (
+    Block,
+    FeatureSet,
+    FloatArray,
+    Geometry,
+    InputError,
+    IntArray,
+    Loudness,
+)
 
 PACKAGE = "musicnn==0.1.0"
 WHEEL = "musicnn-0.1.0-py3-none-any.whl"
@@ -349,6 +358,7 @@ def extract_tracks(
     paths: Sequence[str],
     net: MusiCNN,
     *,
+    loudness: Loudness,
     workers: int,
     progress: Callable[[Iterable[TaggerOutput]], Iterable[TaggerOutput]] = iter,
 ) -> tuple[FeatureSet, FeatureSet]:
@@ -360,6 +370,8 @@ def extract_tracks(
         The tracks; their ids and genres are used, their values are not.
     paths
         The paths of their files, in the order of `tracks`.
+    loudness
+        How loud a clip is when the tagger hears it.
     workers
         Number of threads. Each runs torch on a single thread of its own.
     progress
@@ -379,7 +391,7 @@ def extract_tracks(
 
     def output(path: str) -> TaggerOutput:
         try:
-            return extract(audio.load(path), net)
+            return extract(adjusted(audio.load(path).waveform, loudness), net)
         except audio.BadAudioError as error:
             raise InputError(f"{path} has changed since its features were read: {error}") from error
 

@@ -12,13 +12,15 @@ Axes: ``n`` tracks, ``w`` windows, ``t`` frames.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 import joblib
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import scipy.fft
 import scipy.sparse
@@ -27,7 +29,15 @@ from threadpoolctl import ThreadpoolController
 from genre_vae.collection import audio
 from genre_vae.collection.catalog import Catalog
 from genre_vae.features import descriptor, stft
-from genre_vae.records import FeatureSet, FloatArray, Geometry, InputError
+from genre_vae.features.loudness import adjusted, level
+from genre_vae.records import (
+    FeatureSet,
+    FloatArray,
+    Geometry,
+    InputError,
+    Loudness,
+    StrArray,
+)
 
 N_FFT, HOP_LENGTH = stft.N_FFT, stft.HOP_LENGTH
 N_MFCC = 20
@@ -37,27 +47,46 @@ WINDOW_FRAMES = 128  # 2.97 s
 N_WINDOWS = 10  # of a 30 s clip
 TOP_DB = 80.0  # dynamic range: lower values are raised to the peak minus this
 MIN_TRACKS = 4  # fewer can be neither split nor mapped
+BANDWIDTH_DB = 70.0  # below the strongest frequency: the noise of 8-bit and 16-bit samples is lower
+# Where what is usual ends: telephones at 4 kHz, half and three quarters of GTZAN's rate at 5.5, 8
+BAND_EDGES = (4_600.0, 6_400.0, 8_000.0)
+BANDS = ("up to 4 kHz", "up to 6 kHz", "up to 8 kHz", "up to 11 kHz")
+FEW = 0.05  # share of tracks: music without treble is in every collection
 
 
 class Features(NamedTuple):
     """The features of one clip: ``mfcc`` (40,) float32, the mean of each of 20 coefficients, then
     their standard deviations; ``mel`` (10, 1, 64, 128) float16, in dB relative to the clip's peak,
-    [-80, 0]; ``descriptor`` (178,) float32, named by `descriptor.NAMES`."""
+    [-80, 0]; ``descriptor`` (178,) float32, named by `descriptor.NAMES`; ``bandwidth``, the highest
+    frequency (Hz) whose mean power is less than 70 dB below that of the strongest."""
 
     mfcc: FloatArray
     mel: np.ndarray[tuple[int, ...], np.dtype[np.float16]]
     descriptor: FloatArray
+    bandwidth: float
+
+
+class Heard(NamedTuple):
+    """What a file gave: its features, what kind of file it is, the clip's own level (dBFS), and
+    what had to be done to hear it, ``""`` for nothing."""
+
+    features: Features
+    source: audio.Source
+    level: float
+    note: str
 
 
 class CatalogFeatures(NamedTuple):
     """The features of a catalog's usable tracks: ``mfcc``, values (n, 40); ``mel``, values (n, 10,
     1, 64, 128), memory-mapped from an unnamed temporary file, so that memory does not grow with the
-    collection; ``descriptor``, values (n, 178). And ``skipped``, the files that cannot be used,
-    with the columns track_id, genre and reason."""
+    collection; ``descriptor``, values (n, 178). ``sources``, what kind of file each of these tracks
+    is: track_id, the fields of `audio.Source`, bandwidth (Hz), level (dBFS) and note. And
+    ``skipped``, the files that cannot be used, with the columns track_id, genre and reason."""
 
     mfcc: FeatureSet
     mel: FeatureSet
     descriptor: FeatureSet
+    sources: pd.DataFrame
     skipped: pd.DataFrame
 
 
@@ -113,7 +142,9 @@ def extract(waveform: FloatArray, filters: scipy.sparse.csr_array) -> Features:
     """
     floor = descriptor.magnitude_floor(waveform)
     mel_blocks, measured = [], []
+    total = np.zeros(len(stft.FREQUENCIES))
     for power in stft.power_spectra(waveform):
+        total += power.sum(axis=0)
         mel_blocks.append(filters @ power.T)
         measured.append(descriptor.measure(power, floor))
     mel = np.concatenate(mel_blocks, axis=1)
@@ -129,7 +160,26 @@ def extract(waveform: FloatArray, filters: scipy.sparse.csr_array) -> Features:
     padded[:, : db.shape[1]] = db
     # (mel, w * t) -> (mel, w, t) -> (w, mel, t) -> (w, 1, mel, t)
     windows = padded.reshape(N_MELS, N_WINDOWS, WINDOW_FRAMES).transpose(1, 0, 2)[:, None]
-    return Features(statistics.astype(np.float32), np.ascontiguousarray(windows), described)
+    return Features(
+        statistics.astype(np.float32), np.ascontiguousarray(windows), described, _bandwidth(total)
+    )
+
+
+def _bandwidth(power: npt.NDArray[np.float64]) -> float:
+    """The highest frequency (Hz) at which there is something, from the power of each (1025,)."""
+    there = np.flatnonzero(power > power.max() * 10 ** (-BANDWIDTH_DB / 10))
+    return float(stft.FREQUENCIES[there[-1]]) if len(there) else 0.0
+
+
+def bands(bandwidths: Sequence[float]) -> StrArray:
+    """What bandwidths (n,) in Hz tell of where recordings are from, in words: ``up to 4 kHz``.
+
+    Where all but a few are alike (`FEW`), nothing is told: (n,) of ``""``.
+    """
+    numbers = np.searchsorted(BAND_EDGES, bandwidths, side="right")
+    if np.bincount(numbers).max() > (1 - FEW) * len(numbers):
+        return np.full(len(numbers), "")
+    return np.array(BANDS)[numbers]
 
 
 @cache
@@ -159,26 +209,28 @@ def extract_checked(waveform: FloatArray, filters: scipy.sparse.csr_array) -> Fe
     return features
 
 
-def extract_source(path: str | Path, filters: scipy.sparse.csr_array) -> Features | str:
-    """The features of a file, or the reason why there are none."""
+def hear(source: str | Path, filters: scipy.sparse.csr_array, loudness: Loudness) -> Heard | str:
+    """What a file gives, or the reason why there is nothing."""
     try:
-        return extract_checked(audio.load(path), filters)
+        clip = audio.load(source)
+        features = extract_checked(adjusted(clip.waveform, loudness), filters)
     except audio.BadAudioError as error:
         return str(error)
+    return Heard(features, clip.source, level(clip.waveform), clip.note)
 
 
 def extract_catalog(
     catalog: Catalog,
     *,
     workers: int,
-    progress: Callable[[Iterable[Features | str]], Iterable[Features | str]] = iter,
+    progress: Callable[[Iterable[Heard | str]], Iterable[Heard | str]] = iter,
 ) -> CatalogFeatures:
     """Features of every usable track of a catalog.
 
     Parameters
     ----------
     catalog
-        The tracks to read.
+        The tracks to read, and how loud they are to be.
     workers
         Number of processes, each with one thread.
     progress
@@ -191,22 +243,25 @@ def extract_catalog(
     """
     paths = catalog.tracks["path"]
     filters = mel_filters()
-    mfcc, described, reasons = [], [], []
+    mfcc, described, sources, reasons = [], [], [], []
     with (
         joblib.parallel_config("loky", n_jobs=workers, inner_max_num_threads=1),
         tempfile.TemporaryFile() as mel_file,
     ):
         stream = joblib.Parallel(return_as="generator", batch_size=4)(
-            joblib.delayed(extract_source)(path, filters) for path in paths
+            joblib.delayed(hear)(path, filters, catalog.loudness) for path in paths
         )
         for result in progress(stream):  # in the order of the catalog
             if isinstance(result, str):
                 reasons.append(result)
             else:
                 reasons.append("")
-                mfcc.append(result.mfcc)
-                described.append(result.descriptor)
-                mel_file.write(result.mel.tobytes())
+                features = result.features
+                mfcc.append(features.mfcc)
+                described.append(features.descriptor)
+                mel_file.write(features.mel.tobytes())
+                about = result.source._asdict() | {"bandwidth": features.bandwidth}
+                sources.append(about | {"level": result.level, "note": result.note})
         mel_file.flush()
         tracks = catalog.tracks.assign(reason=reasons)
         used, skipped = tracks[tracks["reason"] == ""], tracks[tracks["reason"] != ""]
@@ -224,10 +279,17 @@ def extract_catalog(
         mel = np.memmap(mel_file, dtype=np.float16, mode="r", shape=shape)
 
     ids, labels = used["track_id"].to_numpy(dtype=str), used["genre"].to_numpy(dtype=str)
+    table = pd.DataFrame(sources)
+    table.insert(0, "track_id", ids)
+    groups = {name: used[name].to_numpy(dtype=str) for name in ("artist", "album")}
+    groups["source"] = bands(table["bandwidth"].tolist())
+    known = {name: which for name, which in groups.items() if np.any(which != "")}
+    of_mel = FeatureSet("mel", ids, mel, labels, groups=known)
     return CatalogFeatures(
-        FeatureSet("mfcc", ids, np.stack(mfcc), labels).compared_by(Geometry.STANDARDISED),
-        FeatureSet("mel", ids, mel, labels),
-        FeatureSet("descriptor", ids, np.stack(described), labels, blocks=descriptor.BLOCKS),
+        of_mel.derive("mfcc", np.stack(mfcc)).compared_by(Geometry.STANDARDISED),
+        of_mel,
+        replace(of_mel.derive("descriptor", np.stack(described)), blocks=descriptor.BLOCKS),
+        table,
         skipped[["track_id", "genre", "reason"]].reset_index(drop=True),
     )
 

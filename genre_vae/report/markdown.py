@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -173,6 +173,31 @@ def effect(frame: pd.DataFrame, *, n_faults: int) -> str:
     )
 
 
+def followed(frame: pd.DataFrame) -> list[str]:
+    """What the clusters of a table's first row follow beside the genre: a sentence each, where
+    artists or albums are known or recordings end at different frequencies.
+
+    Parameters
+    ----------
+    frame
+        A table, best row first.
+    """
+    best = frame.iloc[0]
+    lines = []
+    known = [group for group in ("artist", "album") if np.isfinite(best[f"ami_{group}"])]
+    if known:
+        parts = [f"the {group} by AMI {best[f'ami_{group}']:.3f}" for group in known]
+        genre = f", the genre by {best['ami']:.3f}" if np.isfinite(best["ami"]) else ""
+        lines.append(f"the clusters of {best['method']} follow {' and '.join(parts)}{genre}")
+    if np.isfinite(best["nmi_source"]):
+        lines.append(
+            f"caution: recordings end at different frequencies, and the clusters of "
+            f"{best['method']} follow that with NMI {best['nmi_source']:.3f} "
+            f"(by chance {best['nmi_source_chance']:.3f})"
+        )
+    return lines
+
+
 def sweep_markdown(frame: pd.DataFrame) -> str:
     """A sweep over beta. It has no ranks: choosing a beta by AMI is choosing it by the labels.
 
@@ -206,20 +231,26 @@ def audit_markdown(frame: pd.DataFrame) -> str:
     def tested(value: float, chance: float, p: float) -> str:
         return "" if np.isnan(p) else f"{value:.2f} ({chance:.2f}), p = {p:.3f}"
 
-    headers = ("modality", "verdict", "genre read", "tied to the audio", "order out", "repeated")
+    def read(row: Mapping[Hashable, Any], name: str) -> str:
+        value, chance = row[name], row[f"{name}_chance"]
+        return "" if np.isnan(value) else f"{value:.2f} ({chance:.2f})"
+
+    columns: dict[str, Callable[[Mapping[Hashable, Any]], str]] = {
+        "modality": lambda row: row["modality"],
+        "verdict": lambda row: row["verdict"],
+        "genre read": lambda row: tested(row["probe"], row["probe_chance"], row["probe_p"]),
+        "tied to the audio": lambda row: tested(
+            row["alignment"], row["alignment_chance"], row["alignment_p"]
+        ),
+        "order out": lambda row: "" if np.isnan(row["order_p"]) else f"p = {row['order_p']:.3f}",
+        "repeated": lambda row: f"{row['repeated']:.0%}",
+        "kNN": lambda row: read(row, "knn"),
+        "kNN, other artists": lambda row: read(row, "knn_filtered"),
+    }
     rows = frame.to_dict("records")
-    cells = [
-        (
-            row["modality"],
-            row["verdict"],
-            tested(row["probe"], row["probe_chance"], row["probe_p"]),
-            tested(row["alignment"], row["alignment_chance"], row["alignment_p"]),
-            "" if np.isnan(row["order_p"]) else f"p = {row['order_p']:.3f}",
-            f"{row['repeated']:.0%}",
-        )
-        for row in rows
-    ]
-    text = _pipe(cells, headers)
+    filled = {name: [cell(row) for row in rows] for name, cell in columns.items()}
+    shown = [name for name, cells in filled.items() if any(cells)]
+    text = _pipe(list(zip(*(filled[name] for name in shown), strict=True)), shown)
     reasons = [f"- {row['modality']}: **{row['verdict']}**: {row['reason']}." for row in rows]
     return f"{text}\n\nIn parentheses what chance gives.\n\n" + "\n".join(reasons) + "\n"
 

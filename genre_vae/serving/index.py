@@ -22,12 +22,20 @@ import numpy.typing as npt
 from genre_vae import clustering
 from genre_vae.collection import audio
 from genre_vae.features import musicnn, spectral
+from genre_vae.features.loudness import adjusted
 from genre_vae.features.musicnn import MusiCNN
 from genre_vae.features.pca import Projection
 from genre_vae.files import write_array, write_json
 from genre_vae.models import checkpoint, encoding
 from genre_vae.models.checkpoint import TrainedModel
-from genre_vae.records import Assignment, FeatureSet, FloatArray, IntArray, known_genres
+from genre_vae.records import (
+    Assignment,
+    FeatureSet,
+    FloatArray,
+    IntArray,
+    Loudness,
+    known_genres,
+)
 from genre_vae.scaling import parsed
 from genre_vae.serving.novelty import Novelty
 
@@ -64,6 +72,8 @@ class ClusterIndex:
         The descriptor of the collection's tracks.
     method
         The method that made codes and clusters, e.g. ``VAE + k-means``.
+    loudness
+        How loud a clip is when it is described.
     tagger
         The network that makes the vectors of the input ``musicnn``; None without it.
     tags
@@ -81,6 +91,7 @@ class ClusterIndex:
     clusters: IntArray
     sounds: FeatureSet
     method: str
+    loudness: Loudness
     tagger: MusiCNN | None = None
     tags: Sequence[Sequence[str]] = ()
 
@@ -125,7 +136,8 @@ class ClusterIndex:
     ) -> Extracted | str:
         """What a file or its content gives, or the reason why there is nothing."""
         try:
-            waveform = audio.load(source, max_seconds=max_seconds)
+            clip = audio.load(source, max_seconds=max_seconds)
+            waveform = adjusted(clip.waveform, self.loudness)
             found = spectral.extract_checked(waveform, spectral.mel_filters())
             tagged = None if self.tagger is None else musicnn.extract(waveform, self.tagger)
         except audio.BadAudioError as error:
@@ -245,8 +257,8 @@ class ClusterIndex:
             {"cluster": c, "tracks": int((self.clusters == c).sum()), "genres": genres}
             for c, genres in enumerate(self._shares)
         ]
-        about = {"method": self.method, "inputs": self.inputs, "clusters": shares}
-        write_json(folder / "placement.json", about | {"words": self.tags})
+        about = {"method": self.method, "inputs": self.inputs, "loudness": self.loudness}
+        write_json(folder / "placement.json", about | {"clusters": shares, "words": self.tags})
         if self.tagger is not None:
             musicnn.save(self.tagger, folder / TAGGER)
 
@@ -265,6 +277,7 @@ class ClusterIndex:
             clusters,
             sounds,
             about["method"],
+            Loudness(about.get("loudness", Loudness.AS_IS)),
             tagger,
             about["words"],
         )

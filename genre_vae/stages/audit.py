@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from genre_vae.config import AuditConfig, Given
+from genre_vae.evaluation.audit import LEAKING
+from genre_vae.records import FeatureSet
 from genre_vae.stages.collect import Collection
 from genre_vae.stages.inputs import Inputs, InputVectors
 from genre_vae.stages.lyrics import Words
@@ -17,7 +20,9 @@ from genre_vae.tracking.stage import Artifact, Recorder, stage
 
 @dataclass(frozen=True, eq=False)
 class Audits:
-    """A row for each modality: the fields of `genre_vae.evaluation.audit.Audit`, ``modality``."""
+    """A row for each modality: ``modality``, the fields of `genre_vae.evaluation.audit.Audit` and
+    those of `genre_vae.evaluation.artists.ArtistAudit`. It is ``artist`` where no other finding
+    stands against a modality and its clusters follow artists more than genres."""
 
     table: pd.DataFrame
 
@@ -68,12 +73,27 @@ def judge(
         for name, (modality, against) in pairs.items()
     }
     table = pd.DataFrame([{"modality": name, **asdict(row)} for name, row in found.items()])
+    read = {name: modality for name, (modality, _) in pairs.items()}
     if vectors is not None and len(vectors.audit):
         table = pd.concat([table, vectors.audit], ignore_index=True)
+        read |= dict.fromkeys(vectors.audit["modality"], vectors.vectors)
+    table = _with_artists(table, read, config.seed)
     rows = list(table.itertuples())
     record.tags({f"verdict/{row.modality}": row.verdict for row in rows})
     record.note = "\n".join(f"{row.modality}: {row.verdict}, {row.reason}" for row in rows)
     return Audits(table)
+
+
+def _with_artists(table: pd.DataFrame, read: Mapping[str, FeatureSet], seed: int) -> pd.DataFrame:
+    """The audits of modalities with what each has to do with artists."""
+    from genre_vae.evaluation import artists
+
+    audits = [artists.audit_artists(read[name], seed=seed) for name in table["modality"]]
+    table = pd.concat([table, pd.DataFrame([asdict(one) for one in audits])], axis=1)
+    for row, one in enumerate(audits):
+        if one.reason and table.loc[row, "verdict"] not in LEAKING:
+            table.loc[row, ["verdict", "reason"]] = ["artist", one.reason]
+    return table
 
 
 def audit(

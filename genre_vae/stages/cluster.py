@@ -12,9 +12,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from genre_vae.config import ClusterConfig, Counted, Given
+from genre_vae.embedding import Embedding
 from genre_vae.evaluation.table import Description
 from genre_vae.files import write_array, write_json
-from genre_vae.records import Assignment, Embedding, FeatureSet, IntArray
+from genre_vae.records import Assignment, FeatureSet, IntArray
 from genre_vae.tracking.run import Run
 from genre_vae.tracking.stage import Artifact, Recorder, stage
 
@@ -78,7 +79,10 @@ def assign(record: Recorder, embedding: Embedding, *, config: ClusterConfig) -> 
     clusters, scores = [], []
     for z, seed in zip(values, config.numbers, strict=True):
         clusters.append(_clusters(z, seed, n_clusters, config))
-        scores.append({"seed": seed, **metrics.score(z, clusters[-1], first.labels)})
+        row = {"seed": seed, **metrics.score(z, clusters[-1], first.labels)}
+        for name, which in first.groups.items():
+            row |= metrics.of_group(clusters[-1], which, name)
+        scores.append(row)
     halves, of_halves, share = _in_halves(first, values, n_clusters, config)
 
     about = _description(embedding, config)

@@ -8,13 +8,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from genre_vae.collection import genres
 from genre_vae.collection.catalog import Catalog, scan
+from genre_vae.collection.genre_tables import PARENTS, GenreTable
+from genre_vae.collection.listing import readable
 from genre_vae.config import Given
-from genre_vae.records import FeatureSet, InputError, known_genres
+from genre_vae.records import FeatureSet, InputError, Loudness, known_genres
 from genre_vae.tracking.run import Run
 from genre_vae.tracking.stage import Artifact, Recorder, stage
 
 TABLES = ("skipped", "faults", "catalog")
+LISTED = 20  # files that cannot be used, in the terminal: the others are in skipped.csv
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,11 +107,13 @@ def extract(record: Recorder, catalog: Catalog, *, config: ExtractConfig) -> Col
     from genre_vae.collection import faults as known_faults
     from genre_vae.features.spectral import extract_catalog
 
-    mfcc, mel, descriptor, skipped = extract_catalog(
+    mfcc, mel, descriptor, sources, skipped = extract_catalog(
         catalog,
         workers=record.workers,
         progress=lambda results: record.progress(results, total=len(catalog.tracks)),
     )
+    others = [(readable(name), "", reason) for name, reason in catalog.left_out]
+    skipped = pd.concat([skipped, pd.DataFrame(others, columns=skipped.columns)], ignore_index=True)
     faults = known_faults.table(catalog, mel)
     genres = known_genres(mfcc.labels)
     record.metrics({"tracks": len(mfcc), "skipped": len(skipped), "genres": len(genres)})
@@ -115,12 +121,40 @@ def extract(record: Recorder, catalog: Catalog, *, config: ExtractConfig) -> Col
     record.note = "\n".join(
         [
             f"{len(mfcc)} tracks {_where(mfcc)}, {_count(len(skipped), 'file')} left out",
-            *(f"left out: {row.track_id}: {row.reason}" for row in skipped.itertuples()),
+            *_skipped(skipped),
+            *_noted(sources),
+            *_bands(mfcc),
             *([f"{_kinds_of(faults)} (faults.csv)"] if len(faults) else []),
         ]
     )
-    listed = catalog.tracks.drop(columns="path")
+    listed = catalog.tracks.drop(columns="path").merge(sources, on="track_id", how="left")
     return Collection(mfcc, descriptor, mel, skipped, faults, listed)
+
+
+def _skipped(skipped: pd.DataFrame) -> list[str]:
+    """A line for each of the first files that cannot be used, and how many more there are."""
+    rows = zip(skipped["track_id"].tolist(), skipped["reason"].tolist(), strict=True)
+    lines = [f"left out: {readable(name)}: {reason}" for name, reason in rows]
+    more = len(lines) - LISTED
+    return lines if more < 2 else [*lines[:LISTED], f"left out: {more} more (skipped.csv)"]
+
+
+def _noted(sources: pd.DataFrame) -> list[str]:
+    """What had to be done to hear tracks, and to how many."""
+    noted = sources[sources["note"] != ""]
+    return [
+        f"{_count(len(tracks), 'track')}: {note}, such as {readable(tracks['track_id'].iloc[0])}"
+        for note, tracks in noted.groupby("note")
+    ]
+
+
+def _bands(mfcc: FeatureSet) -> list[str]:
+    """What recordings end at, where that is not the same everywhere."""
+    if "source" not in mfcc.groups:
+        return []
+    bands, counts = np.unique(mfcc.groups["source"], return_counts=True)
+    found = ", ".join(f"{count} {band}" for band, count in zip(bands, counts, strict=True))
+    return [f"caution: recordings end at different frequencies ({found}): clusters may follow that"]
 
 
 def _where(mfcc: FeatureSet) -> str:
@@ -152,8 +186,20 @@ def collect(run: Run, given: Given) -> Artifact[Collection]:
 def catalog_of(run: Run, given: Given) -> Catalog:
     """The collection that ``data`` names, without GTZAN's faults for ``faults=drop``."""
     folder = data_folder(run, given)
-    digests = run.root / ".cache" / "digests.json"
-    catalog = scan(folder, digests=digests, verify=given.verify == "yes")
+    table = None
+    if given.genres not in genres.CHOICES:
+        table = GenreTable.load(given.path(given.genres))
+    catalog = scan(
+        folder,
+        genres=given.genres,
+        table=table,
+        parents=_parents(given),
+        loudness=Loudness(given.loudness),
+        cache=run.root / ".cache",
+        verify=given.verify == "yes",
+    )
+    for heading, line in catalog.lines:
+        print(f"{heading:<10} {line}", flush=True)
     if given.faults == "keep":
         return catalog
     from genre_vae.collection.gtzan import without_listed
@@ -162,6 +208,15 @@ def catalog_of(run: Run, given: Given) -> Catalog:
     dropped = len(catalog.tracks) - len(kept.tracks)
     print(f"{'data':<10} {dropped} clips in GTZAN's list of faults are dropped", flush=True)
     return kept
+
+
+def _parents(given: Given) -> dict[str, str]:
+    """The table of parent genres that was given, empty for none."""
+    if not given.genre_parents:
+        return {}
+    rows = GenreTable.load(given.path(given.genre_parents), PARENTS).rows
+    pairs = zip(rows["track"].tolist(), rows["genre"].tolist(), strict=True)
+    return {genres.key_of(genre): parent for genre, parent in pairs if parent}
 
 
 def data_folder(run: Run, given: Given) -> Path:

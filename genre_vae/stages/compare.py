@@ -109,7 +109,9 @@ def rank(
         defined = best[list(tables.METRICS)].dropna()
         record.metrics({f"best/{name}": value for name, value in defined.items()})
         record.tags({"best/method": best["method"], "best/run_id": best["run_id"]})
-        record.note = f"best: {best['method']}"
+        lines = markdown.followed(frame)
+        text += "".join(f"\n{line[0].upper()}{line[1:]}.\n" for line in lines)
+        record.note = "\n".join([f"best: {best['method']}", *lines])
     return Table(stem, frame, text)
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genre_vae.config import Given, MapConfig
+from genre_vae.embedding import Embedding
 from genre_vae.models.config import WITHOUT_DECODER
-from genre_vae.records import Embedding, FeatureSet, InputError, LabelUse, known_genres
+from genre_vae.records import FeatureSet, InputError, LabelUse, known_genres
 from genre_vae.scaling import read
 from genre_vae.stages.cluster import Clustering
 from genre_vae.stages.collect import Collection

@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 from genre_vae import methods
 from genre_vae.config import Counted, Given
+from genre_vae.embedding import Embedding
 from genre_vae.methods import Method
 from genre_vae.models.config import TrainConfig
-from genre_vae.records import Embedding, InputError
+from genre_vae.records import InputError
 from genre_vae.stages.audit import Audits, audit
 from genre_vae.stages.count import count
 from genre_vae.stages.fuse import fuse

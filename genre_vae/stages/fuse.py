@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from genre_vae.config import Counted, FuseConfig, Given
+from genre_vae.embedding import Embedding
 from genre_vae.evaluation.audit import LEAKING
 from genre_vae.methods import Method
-from genre_vae.records import Embedding, FeatureSet, LabelUse
+from genre_vae.records import FeatureSet, LabelUse
 from genre_vae.scaling import read
 from genre_vae.stages.audit import Audits
 from genre_vae.stages.inputs import Inputs, Source, row_config

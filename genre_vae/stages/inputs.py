@@ -166,6 +166,7 @@ def tag(
         audio.mfcc,
         paths.tolist(),
         musicnn.load(weights.path),
+        loudness=catalog.loudness,
         workers=record.workers,
         progress=lambda results: record.progress(results, total=len(paths)),
     )

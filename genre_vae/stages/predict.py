@@ -8,7 +8,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from genre_vae.collection.catalog import audio_files
+from genre_vae.collection.listing import LeftOut, listing, readable
 from genre_vae.config import Given
 from genre_vae.files import replacing, write_json
 from genre_vae.records import InputError
@@ -37,8 +37,9 @@ def check_output(given: Given) -> Path | None:
 
 
 def predict(given: Given) -> list[dict[str, Any]]:
-    """A record for each file that ``file`` names, in the order of their paths."""
-    place, paths = _files(given)
+    """A record for each file that ``file`` names, in the order of their paths: of a folder, those
+    that a level would read, and after them what it would leave out, each with its reason."""
+    place, paths, left_out = _files(given)
     model = registry.ServedModel(given.model_uri)
     params = {"neighbours": given.neighbours, "latent": True}
     records: list[dict[str, Any]] = []
@@ -47,22 +48,28 @@ def predict(given: Given) -> list[dict[str, Any]]:
             batch = [str(path) for path in paths[start : start + BATCH]]
             records += model.predict(batch, params=params)
             bar.update(len(batch))
-    return [
-        {"file": str(path.relative_to(place) if place.is_dir() else path.name), **record}
+    placed = [
+        {"file": path.relative_to(place).as_posix() if place.is_dir() else path.name, **record}
         for path, record in zip(paths, records, strict=True)
     ]
+    return placed + [{"file": readable(name), "error": reason} for name, reason in left_out]
 
 
-def _files(given: Given) -> tuple[Path, list[Path]]:
+def _files(given: Given) -> tuple[Path, list[Path], list[LeftOut]]:
     if not given.file.strip():
         raise InputError("file is empty: name an audio file, or a folder of them")
     place = given.path(given.file)
     if not place.exists():
         raise InputError(f"no file at {place}")
-    paths = audio_files(place) if place.is_dir() else [place]
-    if not paths:
+    if not place.is_dir():
+        return place, [place], []
+    try:
+        found = listing(place)
+    except OSError as error:
+        raise InputError(f"{place}: cannot be read: {error.strerror}") from error
+    if not found.tracks:
         raise InputError(f"{place}: no audio files in this folder")
-    return place, paths
+    return place, found.tracks, found.left_out
 
 
 def write(records: Sequence[dict[str, Any]], output: Path | None) -> None:

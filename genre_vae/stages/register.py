@@ -8,10 +8,11 @@ from pathlib import Path
 
 from genre_vae import methods
 from genre_vae.config import Given, ModelConfig
+from genre_vae.embedding import Embedding
 from genre_vae.evaluation import table as tables
 from genre_vae.evaluation.metrics import INTERNAL
 from genre_vae.evaluation.table import Row
-from genre_vae.records import Embedding, LabelUse
+from genre_vae.records import LabelUse
 from genre_vae.scaling import parsed
 from genre_vae.stages.cluster import Clustering
 from genre_vae.stages.collect import Collection
@@ -68,6 +69,7 @@ def log(
         assignment.clusters[0],
         audio.descriptor.select(assignment.ids),
         assignment.name,
+        config.loudness,
         tagger=None if weights is None else musicnn.load(weights.path),
         tags=tags,
     )
@@ -139,7 +141,7 @@ def register(
         source,
         audio,
         weights,
-        config=ModelConfig(int(seed), code=cache.module_digest(CODE)),
+        config=ModelConfig(int(seed), dataset.loudness, code=cache.module_digest(CODE)),
         title=f"{row.about.method} of {dataset.name}",
     )
     version = registry.register(

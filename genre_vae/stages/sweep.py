@@ -9,9 +9,9 @@ from pathlib import Path
 import pandas as pd
 
 from genre_vae.config import Given, SweepConfig
+from genre_vae.embedding import Embedding
 from genre_vae.evaluation import table as tables
 from genre_vae.methods import BY_KEY
-from genre_vae.records import Embedding
 from genre_vae.stages.cluster import Clustering, cluster
 from genre_vae.stages.compare import Rows, rows_of
 from genre_vae.stages.count import count

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from genre_vae.config import BaselineConfig, Counted, Given, RowConfig, TrainingConfig
+from genre_vae.embedding import Embedding, member_folder
 from genre_vae.methods import Method
 from genre_vae.models.config import WITHOUT_DECODER, TrainConfig
-from genre_vae.records import Embedding, FeatureSet, member_folder
+from genre_vae.records import FeatureSet
 from genre_vae.scaling import Scaler, read
 from genre_vae.stages.count import count
 from genre_vae.stages.inputs import Inputs, Source, row_config

@@ -74,20 +74,22 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
         scan(tmp_path / "nowhere")
 
 
-def test_a_pipe_is_no_track_and_a_broken_link_is_one(tmp_path: Path) -> None:
-    plant(tmp_path, "rock/a.wav", "rock/b.wav")
-    os.mkfifo(tmp_path / "rock/pipe.wav")  # opening it would wait for ever
-    (tmp_path / "rock/link.wav").symlink_to(tmp_path / "gone.wav")
-    names = scan(tmp_path).tracks["track_id"].tolist()
-    assert names == ["rock/a.wav", "rock/b.wav", "rock/link.wav"]
-
-
-def test_a_name_that_is_not_utf8_is_an_error_that_shows_it(tmp_path: Path) -> None:
+def test_what_is_left_out_is_in_the_catalog_and_its_fingerprint(tmp_path: Path) -> None:
     plant(tmp_path, "rock/a.wav", "rock/b ä $x^{.wav")
-    assert len(scan(tmp_path).tracks) == 2
+    before = scan(tmp_path)
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/rock/\xff.wav")).write_bytes(b"x")
-    with pytest.raises(InputError, match=r"xff.*is not UTF-8"):
-        scan(tmp_path)
+    after = scan(tmp_path)
+    assert after.tracks.equals(before.tracks)
+    assert [reason for _, reason in after.left_out] == ["its name is not UTF-8: rename it"]
+    assert after.fingerprint != before.fingerprint
+
+
+def test_tracks_outside_the_folder_of_genres_are_listed(tmp_path: Path) -> None:
+    plant(tmp_path, "Data/genres_original/rock/a.wav", "Data/genres_original/jazz/b.wav", "c.wav")
+    found = scan(tmp_path)
+    assert found.tracks["genre"].tolist() == ["jazz", "rock"]
+    assert dict(found.left_out)["c.wav"].startswith("outside Data/genres_original/")
+    assert len(scan(tmp_path, genres="none").tracks) == 3
 
 
 def test_a_file_in_place_of_a_folder_and_too_long_a_name_are_errors(tmp_path: Path) -> None:
