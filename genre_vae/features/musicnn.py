@@ -379,7 +379,7 @@ def extract_tracks(
 
     def output(path: str) -> TaggerOutput:
         try:
-            return extract(audio.load(path), net)
+            return extract(audio.load(path).waveform, net)
         except audio.BadAudioError as error:
             raise InputError(f"{path} has changed since its features were read: {error}") from error
 

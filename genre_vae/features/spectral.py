@@ -162,7 +162,7 @@ def extract_checked(waveform: FloatArray, filters: scipy.sparse.csr_array) -> Fe
 def extract_source(path: str | Path, filters: scipy.sparse.csr_array) -> Features | str:
     """The features of a file, or the reason why there are none."""
     try:
-        return extract_checked(audio.load(path), filters)
+        return extract_checked(audio.load(path).waveform, filters)
     except audio.BadAudioError as error:
         return str(error)
 

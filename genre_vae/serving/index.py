@@ -125,7 +125,7 @@ class ClusterIndex:
     ) -> Extracted | str:
         """What a file or its content gives, or the reason why there is nothing."""
         try:
-            waveform = audio.load(source, max_seconds=max_seconds)
+            waveform = audio.load(source, max_seconds=max_seconds).waveform
             found = spectral.extract_checked(waveform, spectral.mel_filters())
             tagged = None if self.tagger is None else musicnn.extract(waveform, self.tagger)
         except audio.BadAudioError as error:
