@@ -39,7 +39,7 @@ def naive(path: str) -> None:
 
 
 def one_pass(path: str) -> None:
-    spectral.extract(audio.load(path), spectral.mel_filters())
+    spectral.extract(audio.load(path).waveform, spectral.mel_filters())
 
 
 class Clip(NamedTuple):
@@ -53,7 +53,7 @@ class Clip(NamedTuple):
 
 
 def read(path: str) -> Clip:
-    waveform = audio.load(path)
+    waveform = audio.load(path).waveform
     powers = list(stft.power_spectra(waveform))
     mel = spectral.mel_power(waveform, spectral.mel_filters())[: spectral.N_MELS_MFCC]
     log_mel = spectral.power_to_db(mel, ref=1.0)

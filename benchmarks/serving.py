@@ -94,7 +94,7 @@ def main(folder: Path, requests: int, model: str) -> None:
     pure = []
     for path in [paths[0], *paths]:
         begun = time.perf_counter()
-        spectral.extract(audio.load(path), filters)
+        spectral.extract(audio.load(path).waveform, filters)
         pure.append(time.perf_counter() - begun)
     port = free_port()
     server, ready = start(model, port)

@@ -54,7 +54,7 @@ def main() -> None:
     spent: dict[str, list[float]] = {"MFCC statistics and mel windows": [], "musicnn": []}
     found = []
     for path in paths:
-        wave = audio.load(path)
+        wave = audio.load(path).waveform
         started = time.process_time()
         found.append(features.extract(wave, filters))
         between = time.process_time()

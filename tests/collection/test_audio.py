@@ -22,7 +22,7 @@ def test_every_format_rate_and_channel_count_gives_the_tone(
 ) -> None:
     path = tmp_path / f"tone.{suffix}"
     soundfile.write(path, np.repeat(tone(rate=rate)[:, None], channels, axis=1), rate)
-    waveform = audio.load(path)
+    waveform = audio.load(path).waveform
     assert waveform.dtype == np.float32
     assert len(waveform) / audio.SAMPLE_RATE == pytest.approx(3.0, abs=0.1)  # mp3 and ogg pad
     spectrum = np.abs(np.fft.rfft(waveform))
@@ -35,13 +35,15 @@ def test_every_format_rate_and_channel_count_gives_the_tone(
 def test_sample_formats_agree(tmp_path: Path, subtype: str) -> None:
     soundfile.write(tmp_path / "a.wav", tone(), audio.SAMPLE_RATE, subtype)
     tolerance = 2**-7 if subtype == "PCM_U8" else 2**-15
-    np.testing.assert_allclose(audio.load(tmp_path / "a.wav"), tone(), atol=tolerance)
+    np.testing.assert_allclose(audio.load(tmp_path / "a.wav").waveform, tone(), atol=tolerance)
 
 
 def test_sixteen_bit_samples_are_exactly_libsndfiles(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     soundfile.write(path, tone(), audio.SAMPLE_RATE, "PCM_16")
-    np.testing.assert_array_equal(audio.load(path), soundfile.read(path, dtype="float32")[0])
+    np.testing.assert_array_equal(
+        audio.load(path).waveform, soundfile.read(path, dtype="float32")[0]
+    )
 
 
 def test_of_a_long_file_the_middle_is_taken(tmp_path: Path) -> None:
@@ -50,7 +52,7 @@ def test_of_a_long_file_the_middle_is_taken(tmp_path: Path) -> None:
         [0.1 * np.ones(10 * rate), 0.5 * np.ones(30 * rate), 0.1 * np.ones(10 * rate)]
     )
     soundfile.write(tmp_path / "a.flac", loud, rate)
-    waveform = audio.load(tmp_path / "a.flac")
+    waveform = audio.load(tmp_path / "a.flac").waveform
     assert len(waveform) == 30 * rate
     np.testing.assert_allclose(waveform, 0.5, atol=1e-4)
 
@@ -58,7 +60,7 @@ def test_of_a_long_file_the_middle_is_taken(tmp_path: Path) -> None:
 def test_two_channels_are_averaged(tmp_path: Path) -> None:
     both = np.stack([tone(), -0.5 * tone()], axis=1)
     soundfile.write(tmp_path / "a.wav", both, audio.SAMPLE_RATE, "FLOAT")
-    np.testing.assert_allclose(audio.load(tmp_path / "a.wav"), 0.25 * tone(), atol=1e-6)
+    np.testing.assert_allclose(audio.load(tmp_path / "a.wav").waveform, 0.25 * tone(), atol=1e-6)
 
 
 def reason(path: Path) -> str:
@@ -74,7 +76,7 @@ def test_reasons(tmp_path: Path) -> None:
     path.write_bytes(b"")
     assert reason(path) == "empty file"
     path.write_text("Dear diary, this is not audio. " * 100)
-    assert "cannot be decoded" in reason(path)
+    assert reason(path) == "text, not audio"
     soundfile.write(path, tone(seconds=0.4), audio.SAMPLE_RATE)
     assert reason(path) == "too short: 0.40 s, at least 1 s"
     soundfile.write(path, 1e-5 * tone(), audio.SAMPLE_RATE, "FLOAT")
@@ -103,4 +105,4 @@ def test_a_streamed_wav_with_unknown_length_is_whole(tmp_path: Path) -> None:
     where = content.index(b"data") + 4
     content[where : where + 4] = b"\xff\xff\xff\xff"
     path.write_bytes(content)
-    np.testing.assert_allclose(audio.load(path), tone(), atol=2**-15)
+    np.testing.assert_allclose(audio.load(path).waveform, tone(), atol=2**-15)

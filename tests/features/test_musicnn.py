@@ -252,7 +252,7 @@ def test_patches_agree_with_librosa(seconds: float, count: int) -> None:
 
 def test_patches_of_real_clips_agree_with_librosa(gtzan_mini: Path) -> None:
     for genre in ("classical", "metal"):
-        waveform = audio.load(gtzan_mini / f"genres/{genre}/{genre}.00004.wav")
+        waveform = audio.load(gtzan_mini / f"genres/{genre}/{genre}.00004.wav").waveform
         found = musicnn.patches(waveform).reshape(-1, 96)
         np.testing.assert_allclose(found, log_mel(waveform)[: len(found)], rtol=1e-5, atol=3e-5)
 
@@ -553,7 +553,7 @@ def test_tracks_keep_their_ids_and_genres(planted: Planted, songs: FeatureSet) -
         np.testing.assert_array_equal(found.labels, songs.labels)
         assert found.label_use == songs.label_use
     for row, path in enumerate(songs.ids.tolist()):
-        alone = musicnn.extract(audio.load(path), planted.net)
+        alone = musicnn.extract(audio.load(path).waveform, planted.net)
         np.testing.assert_allclose(embeddings.values[row], alone.embedding, rtol=1e-5, atol=1e-5)
         np.testing.assert_allclose(tags.values[row], alone.tags, rtol=1e-5)
 

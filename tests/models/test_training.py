@@ -192,7 +192,7 @@ def test_the_conv_vae_reconstructs_real_windows_better_than_their_mean(gtzan_min
     from genre_vae.features.spectral import extract, mel_filters
 
     paths = sorted(gtzan_mini.glob("genres/*/*.0000[0-3].wav"))
-    mel = np.stack([extract(load_audio(path), mel_filters()).mel for path in paths])
+    mel = np.stack([extract(load_audio(path).waveform, mel_filters()).mel for path in paths])
     ids = np.array([path.name for path in paths])
     features = FeatureSet("mel", ids, mel, np.full(len(ids), ""))
     config = TrainConfig(model="conv_vae", latent_dim=32, epochs=12, batch_size=8, lr=2e-3, seed=1)
