@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import safetensors
 import safetensors.torch
 import scipy.sparse
@@ -35,6 +34,7 @@ from torch import Tensor, nn
 from genre_vae.collection import audio
 from genre_vae.features import spectral, tensorbundle
 from genre_vae.features.loudness import adjusted
+from genre_vae.features.tags import TAGS
 from genre_vae.files import replacing
 from genre_vae.records import (
     Block,
@@ -42,7 +42,6 @@ from genre_vae.records import (
     FloatArray,
     Geometry,
     InputError,
-    IntArray,
     Loudness,
 )
 
@@ -63,17 +62,6 @@ BN_EPS = 1e-3  # TensorFlow's default, where PyTorch has 1e-5
 # below 1e-8, or around 1 and more. A filter at rest gives a constant, so it needs no convolution.
 AT_REST = 1e-8
 EMBEDDING = 200  # dimensions of the last hidden layer
-CLUSTER_TAGS = 3  # at most, to describe a cluster
-GAIN = 0.05  # in mean probability over all tracks, which a further tag of a cluster needs
-TAGS = (
-    *("rock", "pop", "alternative", "indie", "electronic", "female vocalists", "dance", "00s"),
-    *("alternative rock", "jazz", "beautiful", "metal", "chillout", "male vocalists"),
-    *("classic rock", "soul", "indie rock", "Mellow", "electronica", "80s", "folk", "90s", "chill"),
-    *("instrumental", "punk", "oldies", "blues", "hard rock", "ambient", "acoustic"),
-    *("experimental", "female vocalist", "guitar", "Hip-Hop", "70s", "party", "country"),
-    *("easy listening", "sexy", "catchy", "funk", "electro", "heavy metal", "Progressive rock"),
-    *("60s", "rnb", "indie pop", "sad", "House", "happy"),
-)
 
 
 class TaggerOutput(NamedTuple):
@@ -325,32 +313,6 @@ def extract(waveform: FloatArray, net: MusiCNN) -> TaggerOutput:
         embedding, tags = net(torch.from_numpy(seen))
     over_patches = torch.cat([embedding.mean(dim=0), embedding.std(dim=0, correction=0)])
     return TaggerOutput(over_patches.numpy(), tags.mean(dim=0).numpy())
-
-
-def cluster_tags(tags: npt.NDArray[np.floating], clusters: IntArray) -> list[list[str]]:
-    """The tags that describe each cluster: those whose mean probability in it exceeds their mean
-    over all tracks by most.
-
-    Parameters
-    ----------
-    tags : (n, 50)
-        Probabilities of `TAGS`.
-    clusters : (n,)
-        Cluster numbers from 0, without gaps.
-
-    Returns
-    -------
-    list of 1 to 3 str for each cluster
-        The first tag, and up to two more that exceed their mean by at least .05.
-    """
-    found = []
-    for cluster in range(clusters.max() + 1):
-        gain = tags[clusters == cluster].mean(axis=0) - tags.mean(axis=0)
-        best = np.argsort(-gain, kind="stable")[:CLUSTER_TAGS]
-        found.append(
-            [TAGS[tag] for place, tag in enumerate(best) if not place or gain[tag] >= GAIN]
-        )
-    return found
 
 
 def extract_tracks(

@@ -75,7 +75,7 @@ def draw_all(
         record.figure("hard_task_cluster_distribution.png", figure)
         made.append("hard_task_cluster_distribution.png")
     if vectors is not None and vectors.tags is not None:
-        from genre_vae.features.musicnn import cluster_tags
+        from genre_vae.features.tags import cluster_tags
 
         tags = cluster_tags(vectors.tags.select(assignment.ids).values, clusters)
         table = markdown.cluster_table(labels, clusters, tags)

@@ -53,6 +53,7 @@ def log(
 ) -> Model:
     """The first member of a clustering as a model that places new audio, logged on the run."""
     from genre_vae.features import musicnn
+    from genre_vae.features.tags import cluster_tags
     from genre_vae.serving.index import ClusterIndex, load_encoder
     from genre_vae.serving.requests import example
 
@@ -61,7 +62,7 @@ def log(
     tags: Sequence[Sequence[str]] = ()
     if source.tags is not None:
         values = source.tags.select(assignment.ids).values
-        tags = musicnn.cluster_tags(values, assignment.clusters[0])
+        tags = cluster_tags(values, assignment.clusters[0])
     index = ClusterIndex(
         load_encoder(embedding.folder),
         embedding.reads,

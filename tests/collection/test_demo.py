@@ -22,7 +22,7 @@ def test_the_corpus_is_real_audio_in_gtzans_layout(corpus: Path) -> None:
     assert len(catalog.tracks) == 20
     assert sorted(set(catalog.tracks["genre"])) == sorted(demo.GENRES)
     assert catalog.tracks["digest"].is_unique
-    mfcc, _, _, skipped = features.extract_catalog(catalog, workers=2)
+    mfcc, _, _, _, skipped = features.extract_catalog(catalog, workers=2)
     assert skipped.empty
     assert len(mfcc) == 20
 

@@ -58,7 +58,7 @@ def test_copies_in_other_formats_at_other_levels_and_rates_are_found(tmp_path: P
     soundfile.write(tmp_path / "one_later.wav", sound[100:], RATE)
     soundfile.write(tmp_path / "one_stereo.wav", np.stack([sound, sound], axis=1), RATE)
     catalog = scan(tmp_path)
-    _, mel, _, skipped = extract_catalog(catalog, workers=1)
+    _, mel, _, _, skipped = extract_catalog(catalog, workers=1)
     assert skipped.empty
     found = duplicates(mel, catalog.tracks["digest"].to_numpy(dtype=str))
     kinds = ["bytes", "flac", "later", "mp3", "ogg", "quiet", "rate", "stereo"]
@@ -90,7 +90,7 @@ def test_real_clips_have_no_duplicates_and_their_copies_are(
 
 def test_different_songs_are_not_duplicates(corpus: Path) -> None:
     catalog = scan(corpus)
-    _, mel, _, _ = extract_catalog(catalog, workers=1)
+    _, mel, *_ = extract_catalog(catalog, workers=1)
     found = duplicates(mel, catalog.tracks["digest"].to_numpy(dtype=str))
     assert found.empty
     assert found.columns.tolist() == COLUMNS

@@ -75,7 +75,7 @@ def test_an_innocent_modality_is_cleared(modality: str) -> None:
 
 
 def measured(folder: Path) -> tuple[FeatureSet, FeatureSet]:
-    mfcc, mel, _, _ = extract_catalog(scan(folder), workers=2)
+    mfcc, mel, *_ = extract_catalog(scan(folder), workers=2)
     return mfcc, mel.derive("mel", mel.values.mean(axis=(1, 2, 4), dtype=np.float32))
 
 

@@ -27,7 +27,8 @@ from torch.nn.functional import pad as zero_pad
 from genre_vae.collection import audio, catalog
 from genre_vae.features import musicnn
 from genre_vae.features.musicnn import MusiCNN
-from genre_vae.records import FeatureSet, FloatArray, Geometry, InputError
+from genre_vae.features.tags import TAGS, cluster_tags
+from genre_vae.records import FeatureSet, FloatArray, Geometry, InputError, Loudness
 from tests.features.checkpoints import KERNELS, LICENCE, Arrays, numbered, random_arrays, wheel_of
 from tests.helpers import ROOT, tone
 
@@ -536,7 +537,7 @@ def outputs_of(
     tracks: FeatureSet, net: MusiCNN, *, workers: int = 1, root: Path | None = None
 ) -> tuple[FeatureSet, FeatureSet]:
     paths = [str(root / name) if root else name for name in tracks.ids.tolist()]
-    return musicnn.extract_tracks(tracks, paths, net, workers=workers)
+    return musicnn.extract_tracks(tracks, paths, net, loudness=Loudness.AS_IS, workers=workers)
 
 
 def test_tracks_keep_their_ids_and_genres(planted: Planted, songs: FeatureSet) -> None:
@@ -585,7 +586,12 @@ def test_progress_sees_every_track(planted: Planted, songs: FeatureSet) -> None:
             yield result
 
     embeddings, _ = musicnn.extract_tracks(
-        songs, songs.ids.tolist(), planted.net, workers=2, progress=progress
+        songs,
+        songs.ids.tolist(),
+        planted.net,
+        loudness=Loudness.AS_IS,
+        workers=2,
+        progress=progress,
     )
     np.testing.assert_array_equal([one.embedding for one in seen], embeddings.values)
 
@@ -607,31 +613,31 @@ def test_a_file_that_vanished_is_tags_of(
 
 
 def tags_of(tags: npt.NDArray[np.floating], *clusters: int) -> list[list[str]]:
-    return musicnn.cluster_tags(tags, np.array(clusters, dtype=np.int64))
+    return cluster_tags(tags, np.array(clusters, dtype=np.int64))
 
 
 def probabilities(rows: int, **high: tuple[list[int], float]) -> npt.NDArray[np.float64]:
     """.3 everywhere but where said: a tag's value in some rows."""
-    tags = np.full((rows, len(musicnn.TAGS)), 0.3)
+    tags = np.full((rows, len(TAGS)), 0.3)
     for tag, (where, value) in high.items():
-        tags[where, musicnn.TAGS.index(tag)] = value
+        tags[where, TAGS.index(tag)] = value
     return tags
 
 
 def test_a_tag_that_is_high_in_one_cluster_only_is_its_first() -> None:
     rng = np.random.default_rng(0)
-    tags = rng.uniform(0, 0.3, size=(60, len(musicnn.TAGS)))
-    tags[:, musicnn.TAGS.index("rock")] = 0.9  # of every track, so of no cluster
+    tags = rng.uniform(0, 0.3, size=(60, len(TAGS)))
+    tags[:, TAGS.index("rock")] = 0.9  # of every track, so of no cluster
     clusters = np.arange(60) % 3
     for cluster, tag in enumerate(("jazz", "Hip-Hop", "happy")):
-        tags[clusters == cluster, musicnn.TAGS.index(tag)] += 0.4
-    found = musicnn.cluster_tags(tags, clusters)
+        tags[clusters == cluster, TAGS.index(tag)] += 0.4
+    found = cluster_tags(tags, clusters)
     assert [first for first, *_ in found] == ["jazz", "Hip-Hop", "happy"]
     assert "rock" not in {tag for cluster in found for tag in cluster}
 
 
 def test_each_cluster_has_one_to_three_tags() -> None:
-    everywhere_alike = np.full((4, len(musicnn.TAGS)), 0.5)
+    everywhere_alike = np.full((4, len(TAGS)), 0.5)
     assert [len(one) for one in tags_of(everywhere_alike, 0, 0, 1, 1)] == [1, 1]
     assert [len(one) for one in tags_of(everywhere_alike, 0, 0, 0, 0)] == [1]
     many = probabilities(
@@ -649,12 +655,12 @@ def test_a_second_tag_needs_to_gain(gain: float, said: list[str]) -> None:
 
 def test_the_order_of_tracks_changes_no_tag() -> None:
     rng = np.random.default_rng(0)
-    tags = rng.uniform(size=(40, len(musicnn.TAGS))).astype(np.float32)
+    tags = rng.uniform(size=(40, len(TAGS))).astype(np.float32)
     clusters = rng.integers(0, 4, size=40)
-    expected = musicnn.cluster_tags(tags, clusters)
+    expected = cluster_tags(tags, clusters)
     for seed in range(5):
         order = np.random.default_rng(seed).permutation(40)
-        assert musicnn.cluster_tags(tags[order], clusters[order]) == expected
+        assert cluster_tags(tags[order], clusters[order]) == expected
 
 
 # The true weights and real clips
@@ -667,7 +673,7 @@ def loudest_genres(tags: FeatureSet) -> dict[str, str]:
     genres = sorted(set(tags.labels.tolist()))
     found = {}
     for tag in KNOWN:
-        probability = tags.values[:, musicnn.TAGS.index(tag)]
+        probability = tags.values[:, TAGS.index(tag)]
         found[tag] = max(genres, key=lambda genre: probability[tags.labels == genre].mean())
     return found
 

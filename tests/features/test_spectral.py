@@ -12,7 +12,7 @@ from genre_vae.collection import audio
 from genre_vae.collection.catalog import scan
 from genre_vae.features import spectral as features
 from genre_vae.features.stft import BLOCK_FRAMES
-from genre_vae.records import FloatArray, InputError
+from genre_vae.records import FloatArray, InputError, Loudness
 from tests.helpers import tone
 
 RATE = audio.SAMPLE_RATE
@@ -87,14 +87,14 @@ def test_blocks_do_not_show() -> None:
 def test_bad_files_are_listed_and_shift_no_other_row(corpus: Path, tmp_path: Path) -> None:
     folder = tmp_path / "corpus"
     shutil.copytree(corpus, folder)
-    clean_mfcc, clean_mel, clean_descriptor, none = features.extract_catalog(
+    clean_mfcc, clean_mel, clean_descriptor, _, none = features.extract_catalog(
         scan(folder), workers=1
     )
     assert none.empty
     (folder / "genres/blues/a_first.wav").write_bytes(b"")
     (folder / "genres/jazz/jazz.00000x.wav").write_text("no audio")
     soundfile.write(folder / "genres/rock/zz.wav", np.zeros(3 * RATE), RATE)
-    mfcc, mel, descriptor, skipped = features.extract_catalog(scan(folder), workers=2)
+    mfcc, mel, descriptor, _, skipped = features.extract_catalog(scan(folder), workers=2)
     reasons = dict(zip(skipped["track_id"], skipped["reason"], strict=True))
     assert reasons.pop("genres/jazz/jazz.00000x.wav").startswith("cannot be decoded")
     assert reasons == {
@@ -121,7 +121,8 @@ def test_sound_too_loud_for_its_power_is_listed(tmp_path: Path) -> None:
     for name in "abcd":
         soundfile.write(tmp_path / f"{name}.wav", tone(), RATE)
     soundfile.write(tmp_path / "loud.wav", 1e30 * tone(), RATE, "FLOAT")
-    mfcc, _, _, skipped = features.extract_catalog(scan(tmp_path), workers=1)
+    as_is = scan(tmp_path, loudness=Loudness.AS_IS)
+    mfcc, _, _, _, skipped = features.extract_catalog(as_is, workers=1)
     assert skipped[["track_id", "reason"]].to_numpy().tolist() == [
         ["loud.wav", "too loud: its power overflows"]
     ]

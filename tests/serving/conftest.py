@@ -15,7 +15,7 @@ from tests.serving.indices import Features, index_of
 
 @pytest.fixture(scope="session")
 def measured(corpus: Path) -> Features:
-    mfcc, mel, descriptor, _ = extract_catalog(scan(corpus), workers=2)
+    mfcc, mel, descriptor, *_ = extract_catalog(scan(corpus), workers=2)
     sets = [mfcc, descriptor, mel, combine([mfcc, descriptor], name="mfcc+descriptor")]
     sets.append(mel.derive("mel, first window", mel.values[:, :1]))
     sets.append(replace(mfcc.compared_by(Geometry.COSINE), name="mfcc, cosine"))

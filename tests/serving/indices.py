@@ -9,7 +9,7 @@ from genre_vae.features.pca import Projection, fit_pca
 from genre_vae.models import encoding, training
 from genre_vae.models.checkpoint import TrainedModel
 from genre_vae.models.config import TrainConfig
-from genre_vae.records import FeatureSet
+from genre_vae.records import FeatureSet, Loudness
 from genre_vae.scaling import Scaler
 from genre_vae.serving.index import ClusterIndex
 
@@ -31,4 +31,6 @@ def index_of(measured: Features, model: str, inputs: str = "") -> ClusterIndex:
         codes = encoding.encode(encoder, data)
     clusters = cluster(codes.values, algorithm="k-means", n_clusters=5, seed=0)
     sounds = measured["descriptor"]
-    return ClusterIndex(encoder, name, codes, clusters, sounds, f"{model} + k-means")
+    return ClusterIndex(
+        encoder, name, codes, clusters, sounds, f"{model} + k-means", Loudness.NORMALISED
+    )
