@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 DATA ?= auto
 BIN := $(VENV)/bin
-RUN = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/mlflow run . --env-manager local \
+# By way of python: the first line of $(BIN)/mlflow names the folder in which it was installed.
+RUN = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m mlflow run . --env-manager local \
 	--experiment-name genre-vae -P data="$(DATA)" $(ARGS)
 
 .PHONY: help easy medium hard main predict ui install mlproject graph lint format test test-slow check clean
@@ -34,7 +35,8 @@ predict: install
 	$(BIN)/python -m entrypoints.predict --file "$(FILE)" $(ARGS)
 
 ui: install
-	$(BIN)/mlflow ui --host 127.0.0.1 --backend-store-uri sqlite:///mlflow.db
+	$(OPEN)
+	$(BIN)/python -m mlflow ui --host 127.0.0.1 --backend-store-uri sqlite:///mlflow.db
 
 install: $(VENV)/installed
 
@@ -53,8 +55,10 @@ graph: install
 	$(BIN)/lint-imports --no-logo --no-cache
 
 # The tracking store, made whole or not at all: `mlflow run` would make it table by table.
+OPEN = test -n "$$MLFLOW_TRACKING_URI" || $(BIN)/python -c 'from genre_vae.tracking.store import *; open_store(project_root())'
+
 mlflow.db: | install
-	test -n "$$MLFLOW_TRACKING_URI" || $(BIN)/python -c 'from genre_vae.tracking.store import *; open_store(project_root())'
+	$(OPEN)
 
 lint: install
 	$(BIN)/ruff format --check .

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,7 +24,9 @@ from genre_vae.tracking import store as stores
 from genre_vae.tracking.run import open_run
 from genre_vae.tracking.stage import local_artifacts
 from tests.helpers import ROOT, copy_database, every_run
+from tests.tracking.servers import mlflow_server
 from tests.tracking.stages import Answer, Config, ask
+from tests.tracking.test_stale import Project
 
 Stand = Callable[[Path], Path]
 
@@ -338,3 +342,40 @@ def test_the_uri_of_a_store_is_its_file(tmp_path: Path, empty_database: Path, na
     with contextlib.closing(sqlite3.connect(path)) as store:
         assert (name,) in store.execute("SELECT name FROM experiments").fetchall()
     assert locations.database_of("http://127.0.0.1:5000") is None
+
+
+@pytest.mark.slow
+def test_a_level_its_model_and_the_ui_after_a_move(tmp_path: Path) -> None:
+    """Real commands, each in a process of its own, in a copy of the project."""
+    (tmp_path / "here").mkdir()
+    quick = ("--epochs", "2", "--seeds", "2", "--workers", "1", "--methods", "pca,vae")
+    project = Project(tmp_path / "here")
+    first = project.run("hard", *quick)
+    assert "registered as genre-vae version 1, champion" in first
+    project.run("easy", *quick)
+    new = tmp_path / "a shelf" / "there, 100% é"
+    new.parent.mkdir()
+    project.folder = project.folder.rename(new)
+    project.data = new / "music"
+
+    track = next(project.data.rglob("*.wav"))
+    answer = project.run("predict", "--file", str(track))
+    assert "the project was moved from" in answer
+    assert track.name in answer
+    before = len(recorded(new))
+    again = project.run("easy", *quick)
+    stages = re.search(r"easy: (\d+) stages, (\d+) reused", again)
+    assert stages is not None
+    assert stages[1] == stages[2], again
+    assert "is already genre-vae version 1, champion" in project.run("hard", *quick)
+    assert len(recorded(new)) > before
+    assert all(placed(one).is_relative_to(new) for one in recorded(new))
+    assert not (tmp_path / "here").exists()
+
+    client = MlflowClient(locations.sqlite_uri(new / "mlflow.db"))
+    (run,) = client.search_runs(["0"], "tags.entry_point = 'hard'", max_results=1)
+    uri = locations.sqlite_uri(new / "mlflow.db")
+    with mlflow_server(new, "--backend-store-uri", uri) as address:
+        url = f"{address}/get-artifact?path=hard_task_comparison.csv&run_uuid={run.info.run_id}"
+        with urllib.request.urlopen(url) as file:
+            assert file.read().startswith(b"method,n_samples,n_clusters")
