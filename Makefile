@@ -2,17 +2,20 @@
 PYTHON ?= python3
 VENV ?= .venv
 DATA ?= auto
+DATASET ?= gtzan_mini
 BIN := $(VENV)/bin
-RUN = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/mlflow run . --env-manager local \
+# By way of python: the first line of $(BIN)/mlflow names the folder in which it was installed.
+RUN = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m mlflow run . --env-manager local \
 	--experiment-name genre-vae -P data="$(DATA)" $(ARGS)
 
-.PHONY: help easy medium hard main predict ui install mlproject graph lint format test test-slow check clean
+.PHONY: help easy medium hard main download predict ui install mlproject graph lint format test test-slow check clean
 
 help:
 	@echo "make easy [DATA=folder] [ARGS='-P seeds=3']   the Easy level (the demo corpus, or data/gtzan)"
 	@echo "make medium [DATA=folder]                     the Medium level"
 	@echo "make hard [DATA=folder]                       the Hard level"
 	@echo "make main [DATA=folder]                       every level"
+	@echo "make download [DATASET=gtzan_mini]            a public collection, into data/: gtzan, gtzan_mini, fma_small"
 	@echo "make predict FILE=track.mp3                   its place, or a folder's, among the clusters found"
 	@echo "make ui                                       look at the runs on http://127.0.0.1:5000"
 	@echo "make test | make check                        the tests | lint, types, tests and coverage"
@@ -30,11 +33,15 @@ hard: mlflow.db
 main: mlflow.db
 	$(RUN) -e main
 
+download: install
+	$(BIN)/python -m entrypoints.download --dataset "$(DATASET)" $(ARGS)
+
 predict: install
 	$(BIN)/python -m entrypoints.predict --file "$(FILE)" $(ARGS)
 
 ui: install
-	$(BIN)/mlflow ui --host 127.0.0.1 --backend-store-uri sqlite:///mlflow.db
+	$(OPEN)
+	$(BIN)/python -m mlflow ui --host 127.0.0.1 --backend-store-uri sqlite:///mlflow.db
 
 install: $(VENV)/installed
 
@@ -53,8 +60,10 @@ graph: install
 	$(BIN)/lint-imports --no-logo --no-cache
 
 # The tracking store, made whole or not at all: `mlflow run` would make it table by table.
+OPEN = test -n "$$MLFLOW_TRACKING_URI" || $(BIN)/python -c 'from genre_vae.tracking.store import *; open_store(project_root())'
+
 mlflow.db: | install
-	test -n "$$MLFLOW_TRACKING_URI" || $(BIN)/python -c 'from genre_vae.tracking.store import *; open_store(project_root())'
+	$(OPEN)
 
 lint: install
 	$(BIN)/ruff format --check .

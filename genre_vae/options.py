@@ -50,6 +50,14 @@ _YES_NO = Choice(("yes", "no"))
 class Options:
     """The options; their fields' metadata say the rest."""
 
+    dataset: str = option(
+        "gtzan_mini",
+        Choice(("gtzan", "gtzan_mini", "fma_small")),
+        "dataset",
+        "The public collection to fetch into data/<its name>: GTZAN (1.2 GB), its subset of 100 "
+        "clips (0.1 GB), or the small FMA with its genres (8 GB).",
+        declared=True,
+    )
     data: str = option(
         "auto",
         Text(),

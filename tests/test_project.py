@@ -11,6 +11,7 @@ import yaml
 
 from entrypoints import cli
 from genre_vae import levels, options
+from genre_vae.collection import download
 from genre_vae.collection import lyrics as songs
 from genre_vae.features import text
 from genre_vae.stages import register
@@ -76,6 +77,7 @@ def test_choices_are_what_the_package_knows() -> None:
         "lyrics_match": songs.MATCHES,
         "lyrics_missing": text.MISSING,
         "level": tuple(levels.LEVELS),
+        "dataset": tuple(download.DATASETS),
     }
     for name, values in known.items():
         assert options.options()[name].metadata["kind"].names == values, name

@@ -19,6 +19,7 @@ import psutil
 from filelock import FileLock
 
 from genre_vae.records import InputError
+from genre_vae.tracking.locations import bring_home, database_of, sqlite_uri
 
 # Read when mlflow is imported: be quiet, and do not wait minutes for a server that is down.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -32,7 +33,6 @@ from mlflow.tracking import MlflowClient
 
 PACKAGE = Path(__file__).resolve().parent.parent
 PAGE = 1000  # runs asked of the store at a time
-SQLITE = "sqlite:///"
 RECORDED = (  # whose versions a run keeps
     *("numpy", "torch", "scikit-learn", "librosa", "mlflow", "pandas", "safetensors"),
     *("scipy", "soundfile", "soxr"),
@@ -51,21 +51,27 @@ def project_root() -> Path:
 def open_store(root: Path) -> MlflowClient:
     """The tracking store: MLFLOW_TRACKING_URI where set, else ``<root>/mlflow.db``.
 
-    A database that is not there yet is created under a lock. Runs of this host whose process is
-    gone are marked KILLED.
+    A database that is not there yet is created under a lock. Where the project was moved or copied,
+    its own store is told, and so is the reader, in a line. Runs of this host whose process is gone
+    are marked KILLED.
 
     Raises
     ------
     InputError
-        If it cannot be opened.
+        If it cannot be opened, or nothing can be written to it.
     """
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)  # it reports each table
     lock = root / ".cache" / "store.lock"
-    lock.parent.mkdir(exist_ok=True)
-    uri = os.environ.setdefault("MLFLOW_TRACKING_URI", f"{SQLITE}{root / 'mlflow.db'}")
+    try:
+        lock.parent.mkdir(exist_ok=True)
+        lock.touch()
+    except OSError as error:
+        raise InputError(f"{lock.parent}: cannot be written: {error.strerror}") from error
+    uri = os.environ.setdefault("MLFLOW_TRACKING_URI", sqlite_uri(root / "mlflow.db"))
     with FileLock(lock), contextlib.chdir(root):  # ./mlruns is taken from the working folder
         try:
             create_database(uri)
+            _bring_home(uri, root)
             client = MlflowClient()
             _mark_dead_runs(client)
         except Exception as error:
@@ -80,7 +86,14 @@ def open_store(root: Path) -> MlflowClient:
 
 def _is_of_the_store(error: Exception) -> bool:
     """Whether an error comes from MLflow or the database below it, and not from this code."""
-    return type(error).__module__.partition(".")[0] in ("mlflow", "sqlalchemy", "alembic")
+    known = ("mlflow", "sqlalchemy", "alembic", "sqlite3")
+    return type(error).__module__.partition(".")[0] in known
+
+
+def _bring_home(uri: str, root: Path) -> None:
+    database = database_of(uri)
+    if database is not None and (said := bring_home(database, root)):
+        print(f"{'store':<10} {said}", flush=True)
 
 
 def create_database(uri: str) -> None:
@@ -89,13 +102,13 @@ def create_database(uri: str) -> None:
     MLflow makes its tables one after the other, for seconds, and a database in which that was
     interrupted can never be opened again. So it is made under another name and renamed.
     """
-    path = Path(uri.removeprefix(SQLITE))
-    if not uri.startswith(SQLITE) or path.exists():
+    path = database_of(uri)
+    if path is None or path.exists():
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     making = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        MlflowClient(tracking_uri=f"{SQLITE}{making}").search_experiments()  # makes the tables
+        MlflowClient(tracking_uri=sqlite_uri(making)).search_experiments()  # makes the tables
         making.replace(path)
     finally:
         for left in path.parent.glob(f".{path.name}.*.tmp*"):  # a killed process's as well
@@ -104,11 +117,13 @@ def create_database(uri: str) -> None:
 
 def _what_to_do(uri: str) -> str:
     """What helps against a store that cannot be opened, as far as that can be known."""
-    path = Path(uri.removeprefix(SQLITE))
-    if not uri.startswith(SQLITE) or not path.is_file():
+    path = database_of(uri)
+    if path is None or not path.is_file() or not os.access(path, os.W_OK):
         return ""
     try:
-        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+        with contextlib.closing(
+            sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+        ) as database:
             (runs,) = database.execute("SELECT COUNT(*) FROM runs").fetchone()
     except sqlite3.Error:
         runs = 0

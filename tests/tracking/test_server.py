@@ -5,16 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from mlflow.tracking import MlflowClient
 
-from benchmarks.serving import free_port
 from tests.helpers import ROOT, copy_database
+from tests.tracking.servers import mlflow_server
 
 QUICK = ("--epochs", "2", "--seeds", "2", "--workers", "2", "--methods", "pca,vae")
 
@@ -22,35 +20,10 @@ QUICK = ("--epochs", "2", "--seeds", "2", "--workers", "2", "--methods", "pca,va
 @pytest.fixture
 def server(tmp_path: Path, empty_database: Path) -> Iterator[str]:
     copy_database(empty_database, tmp_path / "server.db", "mlflow-artifacts:/0")
-    port = free_port()
-    command = [str(Path(sys.executable).with_name("mlflow")), "server"]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{tmp_path / 'server.db'}"]
-    command += ["--artifacts-destination", str(tmp_path / "kept"), "--serve-artifacts"]
-    log = (tmp_path / "server.log").open("w")
-    process = subprocess.Popen(
-        command, cwd=tmp_path, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
-    )
-    address = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(300):
-            if _answers(f"{address}/health"):
-                break
-            assert process.poll() is None, (tmp_path / "server.log").read_text()
-            time.sleep(0.2)
+    arguments = ["--backend-store-uri", f"sqlite:///{tmp_path / 'server.db'}"]
+    arguments += ["--artifacts-destination", str(tmp_path / "kept"), "--serve-artifacts"]
+    with mlflow_server(tmp_path, *arguments) as address:
         yield address
-    finally:
-        os.killpg(process.pid, 15)
-        process.wait(30)
-        log.close()
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=2) as answer:
-            return int(answer.status) == 200
-    except OSError:
-        return False
 
 
 def command(address: str, root: Path, *words: str) -> str:

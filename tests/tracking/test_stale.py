@@ -41,7 +41,8 @@ class Project:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW")}
         environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{self.folder / store}"
         environment["PYTHONPATH"] = f"{self.folder}"
-        command = [sys.executable, "-m", f"entrypoints.{entry}", "--data", str(self.data)]
+        command = [sys.executable, "-m", f"entrypoints.{entry}"]
+        command += ["--data", str(self.data)] * (entry != "predict")
         ran = subprocess.run(
             [*command, *arguments],
             cwd=self.folder,
