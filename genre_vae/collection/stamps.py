@@ -8,7 +8,7 @@ import re
 _STAMP = re.compile(r"\[(?:\d{1,2}:)?\d{1,3}:\d{1,2}(?:[.:,]\d{1,3})?\]|<\d{1,3}:\d{2}[.:]\d{1,3}>")
 # Only the format's own keys: "[Chorus: all]" is how lyrics sites write a verse's name.
 _HEADER = re.compile(
-    r"^[ \t]*\[(?:ti|ar|al|au|by|la|lr|id|re|tool|ve|offset|length|#)[ \t]*:[^\]\n]*\][ \t]*$",
+    r"^[ \t]*\[(?:ti|ar|al|au|by|la|lr|id|re|tool|ve|offset|length|#)[ \t]*:[^\]\n]*\][ \t\r]*$",
     re.IGNORECASE | re.MULTILINE,
 )
 

@@ -320,5 +320,8 @@ def _asf(file: IO[bytes]) -> Fields:
 def _matroska(file: IO[bytes]) -> Fields:
     import av
 
-    with av.open(file, metadata_errors="replace") as container:
-        return list(container.metadata.items())
+    try:
+        with av.open(file, metadata_errors="replace") as container:
+            return list(container.metadata.items())
+    except av.FFmpegError as error:
+        raise ValueError(str(error)) from error

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from genre_vae.collection.lyrics import GENERATED, Lyrics, SongFile
+from genre_vae.collection.lyrics import GENERATED, Lyrics
+from genre_vae.collection.lyrics_files import SongFile
 from genre_vae.config import Given, LyricsConfig
 from genre_vae.files import write_json
 from genre_vae.records import FeatureSet, InputError
@@ -82,7 +83,7 @@ def _lyrics(audio: Collection, songs: SongFile | None, config: LyricsConfig) -> 
 
 def lyrics(run: Run, given: Given, audio: Artifact[Collection]) -> Artifact[Words] | None:
     """The embedding of the lyrics that ``lyrics`` names; None for ``none``."""
-    from genre_vae.collection.lyrics import load
+    from genre_vae.collection.lyrics_files import load
 
     kind, why = _resolved(given, audio.dataset.folder)
     if why:

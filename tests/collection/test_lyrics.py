@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from genre_vae.collection import lyrics
-from genre_vae.collection.lyrics import Lyrics, Song, load, match
+from genre_vae.collection.lyrics import Lyrics, match
+from genre_vae.collection.lyrics_files import Song, load
 from genre_vae.records import InputError, LabelUse
 
 IDS = np.array([f"genres/{g}/{g}.{n:05d}.wav" for g in ("blues", "rock") for n in range(3)])
