@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from genre_vae.models.config import TrainConfig
-from genre_vae.models.members import split
+from genre_vae.models.members import Member, split
 from genre_vae.models.networks import AutoencoderBase
 from genre_vae.models.training import fit
+from genre_vae.records import StrArray
 from tests.helpers import blobs
 from tests.models.inputs import CONFIG, CONTRASTIVE, windows
 
@@ -29,6 +30,59 @@ def test_either_side_of_a_small_split_has_a_track(n: int) -> None:
     for fraction in (0.01, 0.5, 0.99):
         rows = split(blobs(n, groups=2).ids, val_fraction=fraction, seed=0)
         assert 0 < rows.sum() < n
+
+
+def by_artist(sizes: list[int], unknown: int = 0) -> tuple[StrArray, StrArray]:
+    """Ids and artists of tracks in a mixed order."""
+    artists = [f"artist {n}" for n, size in enumerate(sizes) for _ in range(size)] + [""] * unknown
+    order = np.random.default_rng(0).permutation(len(artists))
+    return np.array([f"{n}.wav" for n in order]), np.array(artists)[order]
+
+
+@pytest.mark.parametrize(
+    "sizes", [[15] * 20, [1, 2, 3, 50, 7, 9, 11, 30], [40, 3, 3, 3, 3], [2] * 3]
+)
+@pytest.mark.parametrize("unknown", [0, 7])
+def test_no_artist_is_on_both_sides(sizes: list[int], unknown: int) -> None:
+    ids, artists = by_artist(sizes, unknown)
+    held_out = [~split(ids, val_fraction=0.1, seed=n, artists=artists) for n in range(10)]
+    for one in held_out:
+        assert not set(artists[one]) & set(artists[~one]) - {""}
+    assert len({int(one.sum()) for one in held_out}) == 1, "members of an ensemble are alike"
+    assert len({tuple(ids[one]) for one in held_out}) > 1 or len(sizes) < 4
+    order = np.random.default_rng(1).permutation(len(ids))
+    again = ~split(ids[order], val_fraction=0.1, seed=0, artists=artists[order])
+    assert set(ids[order][again]) == set(ids[held_out[0]])
+
+
+def test_as_many_tracks_are_held_out_as_whole_artists_allow() -> None:
+    for sizes, wanted in (([15] * 20, 30), ([40, 3, 3, 3, 3], 6), ([7, 9, 84], 9), ([1] * 50, 5)):
+        ids, artists = by_artist(sizes)
+        assert (~split(ids, val_fraction=0.1, seed=0, artists=artists)).sum() == wanted
+
+
+def test_without_artists_the_split_is_what_it_was() -> None:
+    ids = blobs(50, groups=3).ids
+    plain = split(ids, val_fraction=0.1, seed=2)
+    for artists in (np.full(50, ""), np.array([f"{n}" for n in range(50)])):
+        assert (~split(ids, val_fraction=0.1, seed=2, artists=artists)).sum() == (~plain).sum()
+    unknown = split(ids, val_fraction=0.1, seed=2, artists=np.full(50, ""))
+    np.testing.assert_array_equal(unknown, plain)
+
+
+@pytest.mark.parametrize("sizes", [[30], [10, 12], [90, 10, 10]])
+def test_where_artists_cannot_be_kept_apart_some_are_split(sizes: list[int]) -> None:
+    """One artist, or none small enough to be held out: a split by track is all there is."""
+    ids, artists = by_artist(sizes)
+    held_out = ~split(ids, val_fraction=0.1, seed=0, artists=artists)
+    assert 0 < held_out.sum() <= len(ids) / 2
+
+
+def test_training_keeps_artists_apart() -> None:
+    features = blobs(60, groups=3)
+    artists = np.array([f"artist {n % 6}" for n in range(60)])
+    member = Member.begin(replace(features, groups={"artist": artists}), CONFIG)
+    assert not set(artists[member.val.numpy()]) & set(artists[member.train.numpy()])
 
 
 def test_the_scaler_never_sees_validation_tracks() -> None:

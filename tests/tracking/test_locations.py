@@ -323,7 +323,7 @@ def test_music_that_was_moved_is_the_same_music(
     project: Path, stand: Stand, tmp_path: Path
 ) -> None:
     def catalog(folder: Path) -> Catalog:
-        return scan(folder, digests=project / ".cache" / "digests.json")
+        return scan(folder, cache=project / ".cache")
 
     with open_run("easy", {}) as run:
         assert ask(run, catalog(project / "music")).reused
