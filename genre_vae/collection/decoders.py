@@ -238,7 +238,7 @@ def _measure(file: BinaryIO, found: Found, stated: float | None) -> _Length:
             claimed = float(stream.duration * stream.time_base)
         name, codec = container.format.name, stream.codec_context.codec.canonical_name
     if frame is None or packet is None:
-        raise BadAudioError("damaged: nothing in it can be decoded")
+        raise BadAudioError("cannot be decoded: nothing in it is whole")
     rate, pace = frame.sample_rate, 1.0
     if stated is not None:  # in whole frames; FFmpeg knows what of the last is music
         length = claimed if abs(claimed - stated) < _PRIMING else stated - priming / rate
@@ -275,8 +275,8 @@ def _stream(file: BinaryIO, found: Found) -> Iterator[tuple[InputContainer, Audi
             metadata_errors="replace",
         )
     except av.FFmpegError as error:
-        what = f"it begins as {found.kind} and" if found.kind else "no known format of audio, it"
-        raise BadAudioError(f"damaged: {what} cannot be decoded") from error
+        what = f"damaged, though it begins as {found.kind}" if found.kind else "no format of audio"
+        raise BadAudioError(f"cannot be decoded: {what}") from error
     with container:
         if not container.streams.audio:
             is_film = bool(container.streams.video)
