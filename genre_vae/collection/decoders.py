@@ -102,12 +102,17 @@ def ways(file: BinaryIO, found: Found) -> Iterator[AbstractContextManager[Track]
     """
     file.seek(found.start)
     beginning = file.read(512)
-    if found.kind in _SNDFILE and not _NOT_SNDFILE.search(beginning):
+    # libsndfile counts a tag in front as audio, and leaves out as much at the end
+    if found.kind in _SNDFILE and not found.start and not _NOT_SNDFILE.search(beginning):
         yield _sndfile(file)
     counted = frame_count(file, found) if found.kind == "mp3" else None
-    if counted and abs(found.size - found.start - counted.size) < (1 - MIN_PRESENT) * counted.size:
+    if counted and counted.is_constant and _agree(counted.size, found.size - found.start):
         yield _ffmpeg(file, found, counted.seconds)
     yield _ffmpeg(file, found, None)
+
+
+def _agree(one: float, other: float) -> bool:
+    return abs(one - other) < (1 - MIN_PRESENT) * one
 
 
 @contextmanager
@@ -118,7 +123,7 @@ def _sndfile(file: BinaryIO) -> Iterator[Track]:
     opened = file if isinstance(file, io.BytesIO) else file.fileno()
     try:
         with soundfile.SoundFile(opened, closefd=False) as sound:
-            if sound.frames >= _UNKNOWN:
+            if not 0 < sound.frames < _UNKNOWN:
                 raise UnreliableError
             # libsndfile converts 16-bit samples to float slowly; this division is exact and fast.
             is_int16 = sound.subtype == "PCM_16"
@@ -180,7 +185,7 @@ def _ffmpeg(file: BinaryIO, found: Found, stated: float | None) -> Iterator[Trac
                     parts.append(samples[surplus:])
                     surplus = max(0, surplus - len(samples))
                     have += len(parts[-1])
-                if have >= wanted:
+                if have >= count:
                     break
             else:
                 parts.extend(_decoded(stream, None, rate, channels) or [])
@@ -190,7 +195,7 @@ def _ffmpeg(file: BinaryIO, found: Found, stated: float | None) -> Iterator[Trac
             if stated is not None:
                 raise UnreliableError
             raise BadAudioError(f"damaged: {min(share, have / wanted):.0%} of it decodes")
-        return _as_float(np.concatenate(parts)[:wanted])
+        return _as_float(np.concatenate(parts)[:count])
 
     def blocks() -> Iterator[FloatArray]:
         waiting: list[Samples] = []
@@ -244,7 +249,7 @@ def _measure(file: BinaryIO, found: Found, stated: float | None) -> _Length:
         length = claimed if abs(claimed - stated) < _PRIMING else stated - priming / rate
     else:
         span = last + seconds - (first or 0.0)
-        if total and abs(span / total - 1) < 1 - MIN_PRESENT:
+        if total and _agree(total, span):
             pace = span / total
         length = total * pace - (priming + _left_out(packet)[1]) / rate
         refuse_truncated(length, claimed if found.kind in _STATED else 0.0)

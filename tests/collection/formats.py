@@ -57,9 +57,9 @@ FORMATS = {
     "aac.3gp": Format("3gp", "aac"),
     "aac.ts": Format("mpegts", "aac"),
     "aac.flv": Format("flv", "aac"),
-    "opus.opus": Format("ogg", "libopus", rate=48000),
-    "opus.webm": Format("webm", "libopus", rate=48000),
-    "opus.mkv": Format("matroska", "libopus", rate=48000),
+    "opus.opus": Format("ogg", "libopus", rate=48000, bit_rate=256_000),
+    "opus.webm": Format("webm", "libopus", rate=48000, bit_rate=256_000),
+    "opus.mkv": Format("matroska", "libopus", rate=48000, bit_rate=256_000),
     "ac3.ac3": Format("ac3", "ac3"),
     "eac3.eac3": Format("eac3", "eac3", rate=48000),
     "ac3.rm": Format("rm", "ac3"),
@@ -79,12 +79,13 @@ def encoded(form: Format, waveform: FloatArray, rate: int = 22050) -> bytes:
     with av.open(content, "w", format=form.container, options=form.options) as container:
         options = {} if form.bit_rate else {"q": "4", "global_quality": "472"}  # variable rate
         stream = container.add_stream(form.codec, rate=form.rate, options=options)
+        assert isinstance(stream, av.AudioStream)
         stream.layout = form.layout
         if form.bit_rate:
             stream.bit_rate = form.bit_rate
         context = stream.codec_context
         if form.sample:
-            context.format = form.sample
+            context.format = av.AudioFormat(form.sample)
         frame = av.AudioFrame.from_ndarray(
             np.ascontiguousarray(sound.T, dtype=np.float32), "fltp", layout=form.layout
         )
@@ -93,8 +94,8 @@ def encoded(form: Format, waveform: FloatArray, rate: int = 22050) -> bytes:
         queue = av.AudioFifo()
         for part in resampler.resample(frame):
             queue.write(part)
-        while (part := queue.read(context.frame_size or 4096, partial=True)) is not None:
-            container.mux(stream.encode(part))
+        while (chunk := queue.read(context.frame_size or 4096, partial=True)) is not None:
+            container.mux(stream.encode(chunk))
         container.mux(stream.encode(None))
     return content.getvalue()
 
@@ -116,6 +117,6 @@ def song(seconds: float, *, rate: int = 22050, seed: int = 0) -> FloatArray:
         phase = 2 * np.pi * np.cumsum(notes[(2 * t).astype(int)]) / rate
         for overtone in range(1, 9):
             wave += np.sin(overtone * phase + voice) / overtone**1.3
-    beat = np.exp(-12 * (t * 2 % 1)) * rng.normal(size=len(t))
-    wave = wave / np.abs(wave).max() + 0.4 * beat + 0.01 * rng.normal(size=len(t))
-    return (0.5 * wave / np.abs(wave).max()).astype(np.float32)
+    beat = np.exp(-8 * (t * 2 % 1)) * rng.normal(size=len(t))
+    wave = wave / np.abs(wave).max() + 0.3 * beat + 0.05 * rng.normal(size=len(t))
+    return np.asarray(0.5 * wave / np.abs(wave).max(), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Files that are cut off, damaged, or something else: each gets a true reason, and none does harm."""
+"""Files that are cut off, damaged or something else: each has a true reason, and none does harm."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ import pytest
 
 from genre_vae.collection import audio
 from tests.collection.formats import FORMATS, encoded, song, written
-from tests.collection.test_formats import RATE, content, distance, spread
+from tests.collection.test_formats import content, distance
 from tests.helpers import ROOT
 
 # What says nothing about its own length: half of one is a shorter one.
 UNTOLD = {
     *("noxing.mp3", "mp2.mp2", "aac.aac", "ac3.ac3", "eac3.eac3", "amr.amr", "aac.ts"),
-    *("aac.flv", "ac3.rm", "fragmented.mp4"),
+    *("aac.flv", "ac3.rm"),
 }
+SOMETIMES = {"fragmented.mp4"}  # it tells unless it is cut between two fragments
 
 
 def reason(file: bytes) -> str:
@@ -30,7 +31,7 @@ def reason(file: bytes) -> str:
 
 
 @pytest.mark.parametrize("share", [0.9, 0.5, 0.3])
-@pytest.mark.parametrize("name", [name for name in FORMATS if name not in UNTOLD])
+@pytest.mark.parametrize("name", [name for name in FORMATS if name not in UNTOLD | SOMETIMES])
 def test_a_truncated_file_is_noticed(name: str, share: float) -> None:
     whole = content(name)
     assert reason(whole[: int(share * len(whole))]).startswith(("truncated: ", "damaged: "))
@@ -45,16 +46,16 @@ def test_where_nothing_tells_what_is_there_is_read(name: str) -> None:
 
 @pytest.mark.parametrize("form", ["flac.flac", "wavpack.wv", "tta.tta", "mp3.mp3", "opus.opus"])
 def test_a_long_truncated_file_whose_middle_is_there_is_noticed(form: str) -> None:
-    whole = encoded(FORMATS[form], song(60.0, rate=RATE), RATE)
-    assert audio.load(whole).source.seconds == pytest.approx(60, abs=0.1)
+    small = FORMATS[form]._replace(layout="mono", bit_rate=64_000, rate=24_000)
+    whole = encoded(small, song(45.0))
+    assert audio.load(whole).source.seconds == pytest.approx(45, abs=0.1)
     assert reason(whole[: int(0.85 * len(whole))]).startswith("truncated: ")
 
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_few_bytes_less_are_no_truncation(name: str) -> None:
-    if name in ("opus.opus", "flac.oga"):
-        pytest.skip("an Ogg stream whose last page is cut does not say how much is missing")
-    audio.load(content(name)[:-20])
+    if name not in ("opus.opus", "flac.oga", "alac.caf"):  # what is cut there says how long it is
+        assert audio.load(content(name)[:-20]).source.seconds == pytest.approx(5, abs=0.1)
 
 
 def test_sizes_that_were_not_known_when_a_file_was_written_promise_nothing() -> None:
@@ -74,7 +75,7 @@ def test_a_little_junk_is_passed_and_much_is_told(name: str) -> None:
     at = len(whole) // 2
     little, much = len(whole) // 50, len(whole) // 4
     clip = audio.load(whole[:at] + junk[:little] + whole[at + little :])
-    assert distance(clip.waveform, audio.load(whole).waveform, spread()) < 0.6
+    assert distance(clip.waveform, audio.load(whole).waveform) < 0.6
     assert "%" in reason(whole[:at] + junk[:much] + whole[at + much :])
 
 
