@@ -103,11 +103,13 @@ def _clip(track: decoders.Track, max_seconds: float) -> Clip:
     if frames < MIN_SECONDS * rate:
         raise BadAudioError(f"too short: {frames / rate:.2f} s, at least {MIN_SECONDS:.0f} s")
     mono, note = _mono(track.read(max(0, frames - clip) // 2, clip))
-    if np.abs(mono).max() < SILENCE and frames > clip:
+    is_silent = np.abs(mono).max() < SILENCE
+    if is_silent and frames > clip:
         mono, cancelled = _mono(track.read(_loudest(track, clip), clip))
         note = "its middle 30 s are silent: the loudest 30 s are used"
         note += cancelled and f"; {cancelled}"
-    if np.abs(mono).max() < SILENCE:
+        is_silent = np.abs(mono).max() < SILENCE
+    if is_silent:
         raise BadAudioError("silent: no sample above -80 dBFS")
     if rate != SAMPLE_RATE:
         mono = soxr.resample(mono, rate, SAMPLE_RATE, quality="HQ")

@@ -45,6 +45,7 @@ class FrameCount(NamedTuple):
 
     seconds: float
     size: int  # bytes, 0 if it does not say
+    is_constant: bool  # whether all frames are as long as the first, by these two
 
 
 def find(file: BinaryIO) -> Found:
@@ -147,7 +148,10 @@ def frame_count(file: BinaryIO, found: Found) -> FrameCount | None:
         size = (other if flags & 1 else one) if flags & 2 else 0
     elif first[36:40] == b"VBRI":
         size, count = struct.unpack(">2I", first[46:54])
-    return FrameCount(count * frame.samples / frame.rate, size) if count else None
+    if not count:
+        return None
+    is_constant = abs(size / count / frame.size - 1) < 0.01
+    return FrameCount(count * frame.samples / frame.rate, size, is_constant)
 
 
 class _Layout(NamedTuple):

@@ -102,12 +102,17 @@ def ways(file: BinaryIO, found: Found) -> Iterator[AbstractContextManager[Track]
     """
     file.seek(found.start)
     beginning = file.read(512)
-    if found.kind in _SNDFILE and not _NOT_SNDFILE.search(beginning):
+    # libsndfile counts a tag in front as audio, and leaves out as much at the end
+    if found.kind in _SNDFILE and not found.start and not _NOT_SNDFILE.search(beginning):
         yield _sndfile(file)
     counted = frame_count(file, found) if found.kind == "mp3" else None
-    if counted and abs(found.size - found.start - counted.size) < (1 - MIN_PRESENT) * counted.size:
+    if counted and counted.is_constant and _agree(counted.size, found.size - found.start):
         yield _ffmpeg(file, found, counted.seconds)
     yield _ffmpeg(file, found, None)
+
+
+def _agree(one: float, other: float) -> bool:
+    return abs(one - other) < (1 - MIN_PRESENT) * one
 
 
 @contextmanager
@@ -118,7 +123,7 @@ def _sndfile(file: BinaryIO) -> Iterator[Track]:
     opened = file if isinstance(file, io.BytesIO) else file.fileno()
     try:
         with soundfile.SoundFile(opened, closefd=False) as sound:
-            if sound.frames >= _UNKNOWN:
+            if not 0 < sound.frames < _UNKNOWN:
                 raise UnreliableError
             # libsndfile converts 16-bit samples to float slowly; this division is exact and fast.
             is_int16 = sound.subtype == "PCM_16"
@@ -180,7 +185,7 @@ def _ffmpeg(file: BinaryIO, found: Found, stated: float | None) -> Iterator[Trac
                     parts.append(samples[surplus:])
                     surplus = max(0, surplus - len(samples))
                     have += len(parts[-1])
-                if have >= wanted:
+                if have >= count:
                     break
             else:
                 parts.extend(_decoded(stream, None, rate, channels) or [])
@@ -190,7 +195,7 @@ def _ffmpeg(file: BinaryIO, found: Found, stated: float | None) -> Iterator[Trac
             if stated is not None:
                 raise UnreliableError
             raise BadAudioError(f"damaged: {min(share, have / wanted):.0%} of it decodes")
-        return _as_float(np.concatenate(parts)[:wanted])
+        return _as_float(np.concatenate(parts)[:count])
 
     def blocks() -> Iterator[FloatArray]:
         waiting: list[Samples] = []
@@ -238,13 +243,13 @@ def _measure(file: BinaryIO, found: Found, stated: float | None) -> _Length:
             claimed = float(stream.duration * stream.time_base)
         name, codec = container.format.name, stream.codec_context.codec.canonical_name
     if frame is None or packet is None:
-        raise BadAudioError("damaged: nothing in it can be decoded")
+        raise BadAudioError("cannot be decoded: nothing in it is whole")
     rate, pace = frame.sample_rate, 1.0
     if stated is not None:  # in whole frames; FFmpeg knows what of the last is music
         length = claimed if abs(claimed - stated) < _PRIMING else stated - priming / rate
     else:
         span = last + seconds - (first or 0.0)
-        if total and abs(span / total - 1) < 1 - MIN_PRESENT:
+        if total and _agree(total, span):
             pace = span / total
         length = total * pace - (priming + _left_out(packet)[1]) / rate
         refuse_truncated(length, claimed if found.kind in _STATED else 0.0)
@@ -275,8 +280,8 @@ def _stream(file: BinaryIO, found: Found) -> Iterator[tuple[InputContainer, Audi
             metadata_errors="replace",
         )
     except av.FFmpegError as error:
-        what = f"it begins as {found.kind} and" if found.kind else "no known format of audio, it"
-        raise BadAudioError(f"damaged: {what} cannot be decoded") from error
+        what = f"damaged, though it begins as {found.kind}" if found.kind else "no format of audio"
+        raise BadAudioError(f"cannot be decoded: {what}") from error
     with container:
         if not container.streams.audio:
             is_film = bool(container.streams.video)

@@ -73,7 +73,7 @@ def test_content_in_any_format_and_at_any_rate(index: ClusterIndex, kind: str) -
         ("data:", "must be data:audio/...;base64"),
         ("data:audio/wav;base64,", "empty file"),
         (uri(two_gigabytes_claimed()), "truncated"),
-        (uri(zipped()), "cannot be decoded"),
+        (uri(zipped()), "a zip archive, not audio"),
         (uri(b"RIFF" + b"\0" * 40), "cannot be decoded"),
         (uri(wav(np.zeros(30000, np.float32))), "silent"),
         (uri(wav(tone(440)[:5000])), "too short"),
