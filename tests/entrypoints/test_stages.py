@@ -124,9 +124,9 @@ def test_seeds_are_members_with_their_own_latents(
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"filename,text\na,b\n", "no column 'lyrics'"),
-        (b"filename,lyrics\na,x\na,y\n", "keys occur twice"),
-        (b"\xff\xfe\x00", "not UTF-8"),
+        (b"filename,tune\na,b\n", "no column of words"),
+        (b"filename,lyrics\na,x\na,y\n", "no song matches a track"),
+        (b"\xff\xfe\x00", "neither UTF-8 nor UTF-16"),
         (b"", "the file is empty"),
         (b"filename,lyrics\nnobody,x\n", "no song matches a track"),
     ],

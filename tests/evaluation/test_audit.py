@@ -13,7 +13,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from genre_vae.collection import demo, lyrics
+from genre_vae.collection import demo, lyrics, lyrics_files
 from genre_vae.collection.catalog import scan
 from genre_vae.evaluation.audit import Audit, audit
 from genre_vae.features.spectral import extract_catalog
@@ -84,7 +84,7 @@ def test_the_demo(tmp_path: Path) -> None:
     folder = demo.ensure(tmp_path / "demo", workers=2)
     mfcc, mel = measured(folder)
     assert audit(mfcc, mel, seed=0).verdict == "clear"
-    read = lyrics.load(folder / "lyrics.csv").songs
+    read = lyrics_files.load(folder / "lyrics.csv").songs
     real = lyrics.match(read, mfcc.ids, mfcc.labels, by="filename", name="lyrics.csv")
     found = audit(embed(real), mfcc, seed=0)
     assert found.verdict == "clear", found
