@@ -104,10 +104,12 @@ def match(songs: Sequence[Song], ids: StrArray, labels: StrArray, *, by: str, na
     if by == "index" and not (all(song.genre for song in songs) and np.all(labels != "")):
         raise InputError("lyrics_match=index needs a column 'genre' in the file, and genre folders")
     song_of, ambiguous, by_tags = _song_of_each(songs, ids, labels, by)
+    titled = by == "filename" and any(song.title for song in songs)
+    how = f"{by}, or by artist and title" if titled else by
     if not song_of:
         keys = ", ".join(repr(song.key[:60]) for song in songs[:2])
         raise InputError(
-            f"lyrics {name}: no song matches a track by {by}; keys are like {keys}, "
+            f"lyrics {name}: no song matches a track by {how}; keys are like {keys}, "
             f"tracks like {str(ids[0])!r}"
         )
     texts = [
@@ -116,11 +118,11 @@ def match(songs: Sequence[Song], ids: StrArray, labels: StrArray, *, by: str, na
     tracks_of = Counter(song_of.values())
     shared = sum(count > 1 for count in tracks_of.values())
     report = [
-        f"{len(song_of)} of {len(ids)} tracks matched by {by}, {sum(map(bool, texts))} of them "
+        f"{len(song_of)} of {len(ids)} tracks matched by {how}, {sum(map(bool, texts))} of them "
         f"with words; {len(songs) - len(tracks_of)} of {len(songs)} songs unused"
     ]
     if by_tags:
-        report.append(f"{by_tags} of them by the artist and title in their tags")
+        report.append(f"{by_tags} of them by the artist and title in their files' tags")
     twice = [key for key, n in Counter(song.key for song in songs).items() if n > 1]
     if twice and by != "index":
         report.append(f"{len(twice)} names occur more than once, such as {twice[0][:60]!r}")

@@ -77,8 +77,8 @@ class SongFile:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A hash of the songs: equal in whichever form a file holds them."""
-        hasher = hashlib.blake2b(digest_size=8)
+        """A hash of songs and notes: equal in whichever form a file holds them."""
+        hasher = hashlib.blake2b("\0".join(self.notes).encode(), digest_size=8)
         for song in self.songs:
             parts = (song.key, song.text, song.genre, song.artist, song.title, *song.tracks)
             hasher.update(("\0".join(parts) + "\1").encode())
@@ -197,16 +197,17 @@ def _songs(table: Table, id_column: str | None, text_column: str, notes: list[st
     key, by_title = None, False
     if id_column is not None:
         key = _column(table.columns, "id", id_column, ID_COLUMN, _FILES)
-        by_title = key is None and artist is not None and title is not None
-        key = first((*_IDS, *_TITLES)) if key is None else key
+        if key is None:
+            key = first((*_IDS, *_TITLES))
+            by_title = key == title and artist is not None
         if key is None:
             raise _missing(table.columns, "songs' names", "id")
-        key = title if by_title else key
-        assert key is not None
+        named = [repr(table.columns[key])]
+        if title is not None and artist is not None:
+            named.append(f"{table.columns[artist]!r} and {table.columns[title]!r}")
         if (table.columns[key], table.columns[words]) != (id_column, text_column):
-            also = f" and {table.columns[artist]!r}" if by_title and artist is not None else ""
             notes.append(
-                f"songs are named by {table.columns[key]!r}{also}, "
+                f"songs are named by {' or '.join(named[by_title:])}, "
                 f"their words are {table.columns[words]!r}"
             )
     songs, nameless = [], 0

@@ -152,12 +152,18 @@ def test_commas_in_words_do_not_make_a_table_of_them(tmp_path: Path) -> None:
 
 
 def test_columns_that_were_guessed_are_named(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.csv", "Song Title,ARTIST,id,seq\nStay,Her,17,words\n")
+    path = write(tmp_path / "a.csv", "Song Title,ARTIST,year,seq\nStay,Her,17,words\n")
     read = load(path)
     assert read.songs == (Song("Her - Stay", "words", artist="Her", title="Stay"),)
-    assert read.notes == ("songs are named by 'Song Title' and 'ARTIST', their words are 'seq'",)
+    assert read.notes == ("songs are named by 'ARTIST' and 'Song Title', their words are 'seq'",)
+    write(path, "Song Title,ARTIST,id,seq\nStay,Her,17,words\n")
+    read = load(path)
+    assert read.songs == (Song("17", "words", artist="Her", title="Stay"),)
+    assert read.songs[0].file_name == "Her - Stay"
+    assert read.notes == (
+        "songs are named by 'id' or 'ARTIST' and 'Song Title', their words are 'seq'",
+    )
     assert load(path, id_column="song_title").songs[0].key == "Stay"
-    assert load(path, id_column="ID").songs[0].key == "17"
     with pytest.raises(InputError, match="no column 'nowhere', only Song Title, ARTIST, id, seq"):
         load(path, id_column="nowhere")
 
