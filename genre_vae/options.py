@@ -177,13 +177,24 @@ class Options:
         None,
         Text(),
         "lyrics",
-        "A CSV or JSON file; 'control' (meaningless words, the honest null), 'themes' (words from "
-        "the genre, an oracle) or 'none'; 'auto': <data>/lyrics.csv or lyrics.json where it is "
-        "there, else the control.",
+        "A table (.csv, .tsv, .txt, .json, .jsonl), a folder of .lrc or .txt files called as the "
+        "tracks, 'tags' (the words in the files' own tags), 'control' (meaningless words, the "
+        "honest null), 'themes' (words from the genre, an oracle) or 'none'; 'auto': "
+        "<data>/lyrics.csv or lyrics.json where it is there, else the control.",
         declared=True,
     )
-    lyrics_id: str = option("filename", Text(), "lyrics", "Column of the file with a song's name.")
-    lyrics_text: str = option("lyrics", Text(), "lyrics", "Column of the file with its words.")
+    lyrics_id: str = option(
+        "filename",
+        Text(),
+        "lyrics",
+        "Column of the file with a song's name; where 'filename' is not there, a usual one.",
+    )
+    lyrics_text: str = option(
+        "lyrics",
+        Text(),
+        "lyrics",
+        "Column of the file with its words; where 'lyrics' is not there, a usual one.",
+    )
     lyrics_match: str = option(
         "filename",
         Choice(("filename", "basename", "index")),

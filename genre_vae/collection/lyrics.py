@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import re
+import unicodedata
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from genre_vae.collection import names
-from genre_vae.collection.lyrics_files import Song
+from genre_vae.collection.lyrics_files import Song, SongFile
 from genre_vae.collection.names import name_variants, normalise_name
+from genre_vae.collection.tags import Tags
 from genre_vae.records import FeatureSet, InputError, LabelUse, StrArray
 
 MATCHES = ("filename", "basename", "index")
@@ -78,7 +80,8 @@ def match(songs: Sequence[Song], ids: StrArray, labels: StrArray, *, by: str, na
         The tracks.
     by
         ``filename``: the key names the track in one of the ways of `genre_vae.collection.names`,
-        of which the most precise counts; several tracks may share a song.
+        of which the most precise counts, or is called ``Artist - Title`` or tagged as its song;
+        several tracks may share a song.
         ``basename``: the key is what follows the last dot of the name, so ``00000`` is
         ``blues.00000.wav`` and, on GTZAN, one track of every genre: they share the words, and the
         report says so. ``index``: the i-th song with a genre is the i-th track of that genre;
@@ -89,7 +92,7 @@ def match(songs: Sequence[Song], ids: StrArray, labels: StrArray, *, by: str, na
     Returns
     -------
     Lyrics
-        A track that several songs fit gets none of them, and is reported.
+        A track that several songs with different words fit gets none, and is reported.
 
     Raises
     ------
@@ -100,10 +103,13 @@ def match(songs: Sequence[Song], ids: StrArray, labels: StrArray, *, by: str, na
         raise InputError(f"no lyrics match {by!r}, only {', '.join(MATCHES)}")
     if by == "index" and not (all(song.genre for song in songs) and np.all(labels != "")):
         raise InputError("lyrics_match=index needs a column 'genre' in the file, and genre folders")
-    song_of, ambiguous = _song_of_each(songs, ids, labels, by)
+    song_of, ambiguous, by_tags = _song_of_each(songs, ids, labels, by)
+    titled = by == "filename" and any(song.title for song in songs)
+    how = f"{by}, or by artist and title" if titled else by
     if not song_of:
+        keys = ", ".join(repr(song.key[:60]) for song in songs[:2])
         raise InputError(
-            f"lyrics {name}: no song matches a track by {by}; keys are like {songs[0].key[:60]!r}, "
+            f"lyrics {name}: no song matches a track by {how}; keys are like {keys}, "
             f"tracks like {str(ids[0])!r}"
         )
     texts = [
@@ -112,35 +118,109 @@ def match(songs: Sequence[Song], ids: StrArray, labels: StrArray, *, by: str, na
     tracks_of = Counter(song_of.values())
     shared = sum(count > 1 for count in tracks_of.values())
     report = [
-        f"{len(song_of)} of {len(ids)} tracks matched by {by}, {sum(map(bool, texts))} of them "
+        f"{len(song_of)} of {len(ids)} tracks matched by {how}, {sum(map(bool, texts))} of them "
         f"with words; {len(songs) - len(tracks_of)} of {len(songs)} songs unused"
     ]
+    if by_tags:
+        report.append(f"{by_tags} of them by the artist and title in their files' tags")
+    twice = [key for key, n in Counter(song.key for song in songs).items() if n > 1]
+    if twice and by != "index":
+        report.append(f"{len(twice)} names occur more than once, such as {twice[0][:60]!r}")
     if shared:
         most = max(tracks_of.values())
         report.append(f"{shared} songs belong to several tracks, up to {most} each: words repeat")
     if ambiguous:
         report.append(f"{len(ambiguous)} tracks fit several songs, and get none: {ambiguous[0]}")
-    cut = sum(len(song.text) > MAX_CHARACTERS for song in songs)
-    if cut:
-        report.append(f"{cut} songs are longer than {MAX_CHARACTERS} characters, and are cut there")
+    long = [song.text for song in songs if len(song.text) > MAX_CHARACTERS]
+    if long:
+        lost = sum(len(text[MAX_CHARACTERS:].split()) for text in long)
+        report.append(
+            f"{len(long)} songs are longer than {MAX_CHARACTERS} characters, and are cut there: "
+            f"{lost} words are left out"
+        )
     use = LabelUse.ENCODE if by == "index" else LabelUse.NONE
     return Lyrics(name, ids, tuple(texts), labels, use, tuple(report))
 
 
 def _song_of_each(
     songs: Sequence[Song], ids: StrArray, labels: StrArray, by: str
-) -> tuple[dict[int, int], list[str]]:
-    """The number of each track's song, and the ids of the tracks that several songs fit."""
-    if by == "filename":
-        joined = names.join([song.key for song in songs], ids.tolist(), shared=True)
-        several = [one.name for one in joined.left_out if one.reason == names.SEVERAL_KEYS]
-        return joined.key_of, several
-    songs_called: dict[str, list[int]] = {}
-    for number, key in enumerate(_song_keys(songs, by)):
-        songs_called.setdefault(key, []).append(number)
-    found = [songs_called.get(key, []) for key in _track_keys(ids, labels, by)]
-    song_of = {track: fit[0] for track, fit in enumerate(found) if len(fit) == 1}
-    return song_of, [str(i) for i, fit in zip(ids, found, strict=True) if len(fit) > 1]
+) -> tuple[dict[int, int], list[str], int]:
+    """The number of each track's song, the ids of the tracks that several songs with different
+    words fit, and how many tracks were matched by their tags."""
+    song_of: dict[int, int] = {}
+    ambiguous: list[str] = []
+
+    def settle(fit: dict[int, list[int]]) -> int:
+        for track, numbers in fit.items():
+            if len({_words(songs[number].text) for number in numbers}) == 1:
+                song_of[track] = min(numbers)
+            else:
+                ambiguous.append(str(ids[track]))
+        return len(fit)
+
+    if by != "filename":
+        called = _numbers_of(_song_keys(songs, by))
+        keys = _track_keys(ids, labels, by)
+        settle({track: called[key] for track, key in enumerate(keys) if key in called})
+        return song_of, ambiguous, 0
+    # a name that the file gives comes before one that is made of artist and title
+    for keys in ([song.key for song in songs], [song.file_name for song in songs]):
+        rest = [n for n, i in enumerate(ids) if n not in song_of and str(i) not in ambiguous]
+        joined = names.join(keys, ids[rest].tolist(), shared=True)
+        one_each = {track: [number] for track, number in joined.key_of.items()}
+        settle({rest[track]: numbers for track, numbers in (one_each | joined.tied).items()})
+    tagged: dict[str, list[int]] = {}
+    for number, song in enumerate(songs):
+        for track_id in song.tracks:
+            tagged.setdefault(track_id, []).append(number)
+    rest = [n for n, i in enumerate(ids) if n not in song_of and str(i) not in ambiguous]
+    by_tags = settle({track: tagged[i] for track in rest if (i := str(ids[track])) in tagged})
+    return song_of, ambiguous, by_tags
+
+
+def _numbers_of(keys: Sequence[str]) -> dict[str, list[int]]:
+    numbers: dict[str, list[int]] = {}
+    for number, key in enumerate(keys):
+        numbers.setdefault(key, []).append(number)
+    return numbers
+
+
+def named_by_tags(file: SongFile, tags_of: Mapping[str, Tags]) -> SongFile:
+    """Find the tracks of songs by title and artist.
+
+    Parameters
+    ----------
+    file
+        Songs, some with titles.
+    tags_of
+        Track ids -> what their tags say.
+
+    Returns
+    -------
+    SongFile
+        Each song with the `tracks` whose tags have its title and artist, but for case, accents'
+        composition and punctuation. A song without an artist has the one track of its title, where
+        there is a single one.
+    """
+    found: dict[tuple[str, str], list[str]] = {}
+    for track_id, tags in tags_of.items():
+        if tags.title:
+            found.setdefault((_spoken(tags.artist), _spoken(tags.title)), []).append(track_id)
+            found.setdefault(("", _spoken(tags.title)), [])
+            if tags.artist:
+                found["", _spoken(tags.title)].append(track_id)
+    named = []
+    for song in file.songs:
+        tracks = found.get((_spoken(song.artist), _spoken(song.title)), []) if song.title else []
+        alone = song.artist or len(tracks) == 1
+        named.append(replace(song, tracks=tuple(sorted(tracks)) if alone else ()))
+    return replace(file, songs=tuple(named))
+
+
+def _spoken(name: str) -> str:
+    """A name without case and punctuation, unless it is nothing else."""
+    name = unicodedata.normalize("NFKC", name).casefold()
+    return "".join(filter(str.isalnum, name)) or name.strip()
 
 
 def _song_keys(songs: Sequence[Song], by: str) -> list[str]:

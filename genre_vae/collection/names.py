@@ -24,6 +24,25 @@ from typing import NamedTuple
 
 from genre_vae.collection.listing import AUDIO_SUFFIXES
 
+# Suffixes that files of the same songs have elsewhere, whether or not they are read here.
+_SUFFIXES = AUDIO_SUFFIXES | {
+    *(
+        ".m4a",
+        ".m4b",
+        ".mp4",
+        ".aac",
+        ".opus",
+        ".wma",
+        ".asf",
+        ".wv",
+        ".ape",
+        ".mpc",
+        ".tta",
+        ".mp2",
+    ),
+    *(".aifc", ".caf", ".w64", ".rf64", ".mka", ".mkv", ".webm", ".snd", ".dsf", ".dff", ".alac"),
+}
+
 NO_KEY = "no row in the file"
 SEVERAL_KEYS = "several rows fit"
 KEY_SHARED = "its row fits several tracks"
@@ -44,17 +63,19 @@ class LeftOut(NamedTuple):
 
 class Joined(NamedTuple):
     """Keys joined to tracks: ``key_of`` is the number of the key of each track that has one, in
-    the order of tracks; ``left_out`` is everything else on either side."""
+    the order of tracks; ``left_out`` is everything else on either side; ``tied`` are the numbers of
+    the keys that fit a track equally well, for each track that several do."""
 
     key_of: dict[int, int]
     left_out: list[LeftOut]
+    tied: dict[int, list[int]]
 
 
 def normalise_name(name: str) -> str:
     """A file's name in the one spelling that is compared: without its audio suffix, case-folded
     and with composed accents (NFC)."""
     stem, dot, suffix = name.rpartition(".")
-    is_audio = f"{dot}{suffix}".lower() in AUDIO_SUFFIXES
+    is_audio = f"{dot}{suffix}".lower() in _SUFFIXES
     return unicodedata.normalize("NFC", stem if is_audio else name).casefold()
 
 
@@ -105,18 +126,21 @@ def join(keys: Sequence[str], ids: Sequence[str], *, shared: bool = False) -> Jo
                     claims[track].append((behind + rank, number))
 
     key_of: dict[int, int] = {}
+    tied: dict[int, list[int]] = {}
     for track, claim in enumerate(claims):
         most_precise = min((rank for rank, _ in claim), default=0)
         best = [number for rank, number in claim if rank == most_precise]
         if len(best) == 1:
             key_of[track] = best[0]
         else:
+            if best:
+                tied[track] = best
             without = KEY_SHARED if track in contested else NO_KEY
             left_out.append(LeftOut(ids[track], "track", SEVERAL_KEYS if best else without))
     claimed = {number for claim in claims for _, number in claim}
     unused = sorted(claimed - set(key_of.values()))
     left_out += [LeftOut(keys[number], "file", OTHER_KEY) for number in unused]
-    return Joined(key_of, left_out)
+    return Joined(key_of, left_out, tied)
 
 
 class _Names:

@@ -133,7 +133,7 @@ def match(
         If fewer than four tracks have a row, or all their rows are equal.
     """
     ids = tracks.ids.tolist()
-    rows, left_out = join(vectors.keys, ids)
+    rows, left_out, _ = join(vectors.keys, ids)
     finite = set(np.flatnonzero(np.all(np.isfinite(vectors.values), axis=1)).tolist())
     left_out += [
         LeftOut(ids[track], "track", "non-finite value in its row")

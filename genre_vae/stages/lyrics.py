@@ -16,6 +16,8 @@ from genre_vae.stages.collect import Collection
 from genre_vae.tracking.run import Run
 from genre_vae.tracking.stage import Artifact, Recorder, stage
 
+TAGS = "tags"  # the words in the audio files' own tags
+
 
 @dataclass(frozen=True, eq=False)
 class Words:
@@ -44,8 +46,14 @@ def embed_lyrics(
     from genre_vae.features.text import embed
 
     found = _lyrics(audio, songs, config)
+    said: list[str] = []
     embedding = embed(
-        found, model=config.model, dim=config.dim, missing=config.missing, seed=config.seed
+        found,
+        model=config.model,
+        dim=config.dim,
+        missing=config.missing,
+        seed=config.seed,
+        say=said.append,
     )
     gaps = missing_nmi(found)
     record.metrics(
@@ -60,7 +68,9 @@ def embed_lyrics(
     record.tags({"label_use": embedding.label_use})
     record.note = "\n".join(
         [
+            *(songs.notes if songs is not None else ()),
             *found.report,
+            *said,
             f"{found.missing.mean():.0%} of the tracks have no words ({config.missing})"
             + ("" if np.isnan(gaps) else f"; NMI between that and genre {gaps:.2f}"),
             *([f"label use: {embedding.label_use}"] if embedding.label_use else []),
@@ -83,22 +93,17 @@ def _lyrics(audio: Collection, songs: SongFile | None, config: LyricsConfig) -> 
 
 def lyrics(run: Run, given: Given, audio: Artifact[Collection]) -> Artifact[Words] | None:
     """The embedding of the lyrics that ``lyrics`` names; None for ``none``."""
-    from genre_vae.collection.lyrics_files import load
-
     kind, why = _resolved(given, audio.dataset.folder)
     if why:
         print(f"{'lyrics':<10} {why}", flush=True)
     if kind == "none":
         return None
-    songs = None
-    if kind not in GENERATED:
-        key = None if given.lyrics_match == "index" else given.lyrics_id
-        songs = load(Path(kind), id_column=key, text_column=given.lyrics_text)
+    songs = None if kind in GENERATED else _songs(given, kind, audio)
     config = LyricsConfig(
         kind=kind if songs is None else "file",
         id_column=given.lyrics_id,
         text_column=given.lyrics_text,
-        match=given.lyrics_match,
+        match="filename" if kind == TAGS else given.lyrics_match,
         model=_model(given),
         dim=given.lyrics_dim,
         missing=given.lyrics_missing,
@@ -108,9 +113,24 @@ def lyrics(run: Run, given: Given, audio: Artifact[Collection]) -> Artifact[Word
     return run.do(embed_lyrics, audio, songs, config=config, title=title)
 
 
+def _songs(given: Given, kind: str, audio: Artifact[Collection]) -> SongFile:
+    """The songs of a file, of a folder of them, or in the tracks' tags."""
+    from genre_vae.collection import lyrics_files, tags
+    from genre_vae.collection.lyrics import named_by_tags
+
+    folder = audio.dataset.folder
+    if kind == TAGS:
+        return lyrics_files.in_tags(folder, audio.value.mfcc.ids)
+    key = None if given.lyrics_match == "index" else given.lyrics_id
+    songs = lyrics_files.load(Path(kind), id_column=key, text_column=given.lyrics_text)
+    if given.lyrics_match != "filename" or not any(song.title for song in songs.songs):
+        return songs
+    return named_by_tags(songs, {i: tags.read(folder / i) for i in audio.value.mfcc.ids.tolist()})
+
+
 def _resolved(given: Given, folder: Path) -> tuple[str, str]:
     """What ``lyrics`` means here: a kind or a file's path, and a line that says so."""
-    if given.lyrics in (*GENERATED, "none"):
+    if given.lyrics in (*GENERATED, TAGS, "none"):
         return given.lyrics, ""
     if given.lyrics is None:
         beside = (folder / "lyrics.csv", folder / "lyrics.json")
@@ -122,7 +142,9 @@ def _resolved(given: Given, folder: Path) -> tuple[str, str]:
             "for them (the control): rows with lyrics show what fusion with nothing does"
         )
     if not given.lyrics:
-        raise InputError("lyrics is empty: name a file, 'control', 'themes', 'none' or 'auto'")
+        raise InputError(
+            "lyrics is empty: name a file or folder, 'tags', 'control', 'themes', 'none' or 'auto'"
+        )
     return str(given.path(given.lyrics)), ""
 
 

@@ -1,14 +1,15 @@
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from genre_vae.collection import lyrics
-from genre_vae.collection.lyrics import Lyrics, match
-from genre_vae.collection.lyrics_files import Song, load
+from genre_vae.collection.lyrics import Lyrics, match, named_by_tags
+from genre_vae.collection.lyrics_files import Song, SongFile, load
+from genre_vae.collection.tags import Tags
 from genre_vae.records import InputError, LabelUse
 
 IDS = np.array([f"genres/{g}/{g}.{n:05d}.wav" for g in ("blues", "rock") for n in range(3)])
@@ -21,74 +22,6 @@ def write(path: Path, text: str) -> Path:
 
 
 SONGS = (Song("blues.00000", "the rain falls"), Song("rock.00001", "the road is long"))
-CSV = 'filename,lyrics\nblues.00000,the rain falls\nrock.00001,"the road is long"\n'
-JSON_LIST = json.dumps([{"filename": s.key, "lyrics": s.text} for s in SONGS])
-JSON_TEXTS = json.dumps({s.key: s.text for s in SONGS})
-JSON_OBJECTS = json.dumps({s.key: {"lyrics": s.text} for s in SONGS})
-
-
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [
-        ("a.csv", CSV),
-        ("a.csv", "\ufeff" + CSV),
-        ("a.csv", CSV.replace("\n", "\r\n")),
-        ("a.csv", CSV.replace("filename,", " filename , ")),
-        ("a.json", JSON_LIST),
-        ("a.json", JSON_TEXTS),
-        ("a.json", JSON_OBJECTS),
-    ],
-)
-def test_every_form_reads_the_same(tmp_path: Path, name: str, text: str) -> None:
-    assert load(write(tmp_path / name, text)).songs == SONGS
-
-
-def test_columns_can_be_named(tmp_path: Path) -> None:
-    text = CSV.replace("filename", "title").replace("lyrics", "words")
-    path = write(tmp_path / "a.csv", text)
-    assert load(path, id_column="title", text_column="words").songs == SONGS
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "said"),
-    [
-        ("a.json", b'[{"filename": "a"', "broken JSON"),
-        ("a.json", b"[" * 100_000, "broken JSON"),
-        ("a.json", b"[1, 2]", "expected a list of objects"),
-        ("a.json", b"[]", "expected a list of objects"),
-        ("a.json", b'[{"filename": ' + b"9" * 5000 + b"}]", "broken JSON"),
-        ("a.csv", b"filename,lyrics\n", "no songs, only a header"),
-        ("a.csv", b"filename,text\na,b\n", "no column 'lyrics', only filename, text"),
-        ("a.csv", b"filename,lyrics\na,x\na,y\n", "1 keys occur twice, such as 'a'"),
-        ("a.csv", b"filename,lyrics\na,b,c,d\nq,w,e,r,t\n", "not a CSV table"),
-        ("a.csv", b"filename,lyrics\na,rain, rain\n", "words with a comma need quotes"),
-        ("a.csv", b"filename,lyrics\n,x\nb,y\n", "song 1 has nothing in 'filename'"),
-        ("a.json", b'{"a": "x", "a": "y"}', "the key 'a' occurs twice"),
-        ("a.json", b'{"a": {"lyrics": {"b": "c"}}}', "are an object, not text"),
-        ("a.csv", b"", "the file is empty"),
-        ("a.csv", b"  \n ", "the file is empty"),
-        ("a.csv", "filename,lyrics\na,café\n".encode("latin-1"), "not UTF-8 at byte 21"),
-    ],
-)
-def test_a_bad_file_gets_one_clear_line(
-    tmp_path: Path, name: str, content: bytes, said: str
-) -> None:
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(InputError) as error:
-        load(tmp_path / name)
-    assert said in str(error.value)
-    assert str(tmp_path / name) in str(error.value)
-    assert "\n" not in str(error.value)
-
-
-def test_half_a_character_can_be_written_again(tmp_path: Path) -> None:
-    file = load(write(tmp_path / "a.json", '{"rock.00001": "a \\ud800 b", "x": 0}'))
-    assert file.songs == (Song("rock.00001", "a ? b"), Song("x", "0"))
-
-
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="No such file"):
-        load(tmp_path / "nowhere.csv")
 
 
 @pytest.mark.parametrize("key", ["genres/rock/rock.00001.wav", "ROCK.00001", "/x/rock/rock.00001"])
@@ -101,11 +34,6 @@ def test_the_more_telling_name_counts_and_accents_are_one_however_composed() -> 
     ids, labels = np.array(["a.wav", "blues/a.wav", "cafe\u0301.wav"]), np.full(3, "")
     songs = [Song("a", "one"), Song("blues/a.wav", "two"), Song("caf\u00e9.mp3", "three")]
     assert match(songs, ids, labels, by="filename", name="x").texts == ("one", "two", "three")
-
-
-def test_lines_of_words_are_joined_and_numbers_are_names(tmp_path: Path) -> None:
-    text = '[{"filename": 0, "lyrics": ["a", "b"]}, {"filename": 1, "lyrics": "c"}]'
-    assert load(write(tmp_path / "a.json", text)).songs == (Song("0", "a\nb"), Song("1", "c"))
 
 
 def test_index_needs_no_names(tmp_path: Path) -> None:
@@ -131,11 +59,67 @@ def test_index_is_the_place_within_the_genre_and_costs_label_use() -> None:
         match(SONGS, IDS, LABELS, by="index", name="x")
 
 
-def test_a_track_that_several_songs_fit_gets_none_and_is_reported() -> None:
-    songs = [Song("rock.00001", "one"), Song("rock.00001.wav", "two"), *SONGS[:1]]
+@pytest.mark.parametrize("key", ["rock.00001", "rock.00001.wav", "ROCK.00001.m4a"])
+def test_a_track_that_several_songs_fit_gets_none_unless_their_words_are_equal(key: str) -> None:
+    songs = [Song("rock.00001", "one"), Song(key, "two"), *SONGS[:1]]
     found = match(songs, IDS, LABELS, by="filename", name="x")
     assert found.texts[4] == ""
     assert any("1 tracks fit several songs" in line for line in found.report)
+    equal = match([songs[0], replace(songs[1], text="one ")], IDS, LABELS, by="filename", name="x")
+    assert equal.texts[4] == "one"
+    assert not any("fit several songs" in line for line in equal.report)
+
+
+def test_a_name_that_occurs_twice_and_fits_no_track_is_only_counted() -> None:
+    songs = [*SONGS, Song("Intro", "one"), Song("Intro", "two")]
+    found = match(songs, IDS, LABELS, by="filename", name="x")
+    assert found.texts == match(SONGS, IDS, LABELS, by="filename", name="x").texts
+    assert "1 names occur more than once, such as 'Intro'" in found.report
+
+
+def test_two_of_a_name_are_ambiguous_by_basename_too() -> None:
+    songs = [Song("00001", "one"), Song("x.00001", "two"), Song("00002", "three")]
+    found = match(songs, IDS, LABELS, by="basename", name="x")
+    assert found.texts == ("", "", "three") * 2
+
+
+TAGGED = {
+    "1.wav": Tags(("Rock",), "AC/DC", "Album", "Don\u2019t Stop"),
+    "2.wav": Tags((), "Other", "", "Don't stop"),
+    "3.wav": Tags((), "", "", "Alone"),
+    "sub/4.wav": Tags((), "AC/DC", "Live", "DON'T STOP!"),
+    "5.wav": Tags(),
+}
+
+
+def by_tags(*songs: Song) -> tuple[str, ...]:
+    named = named_by_tags(SongFile("x", songs), TAGGED).songs
+    ids = np.array(list(TAGGED))
+    return match([*named, Song("5", "five")], ids, np.full(5, ""), by="filename", name="x").texts
+
+
+def test_songs_are_found_by_the_title_and_artist_in_tags() -> None:
+    song = Song("17", "words", artist="AC/DC", title="Don't Stop")
+    assert by_tags(song) == ("words", "", "", "words", "five")
+    assert by_tags(replace(song, artist="Else")) == ("", "", "", "", "five")
+    assert by_tags(song, replace(song, key="18", text="others")) == ("", "", "", "", "five")
+    assert by_tags(song, replace(song, key="18")) == ("words", "", "", "words", "five")
+
+
+def test_a_title_without_an_artist_has_to_be_the_only_one() -> None:
+    assert by_tags(Song("x", "words", title="alone")) == ("", "", "words", "", "five")
+    assert by_tags(Song("x", "words", title="Don't Stop")) == ("", "", "", "", "five")
+    assert by_tags(Song("x", "words")) == ("", "", "", "", "five")
+
+
+def test_the_name_in_the_file_comes_before_the_title_and_a_file_may_be_called_by_both() -> None:
+    song = Song("3", "words", artist="AC/DC", title="Alone")
+    other = Song("3.wav.old", "others", title="Alone")
+    assert by_tags(song, other) == ("", "", "words", "", "five")
+    ids = np.array(["rock/AC-DC - Alone.mp3", "rock/Alone.mp3"])
+    song = replace(song, key="1", artist="ac-dc")
+    found = match([song], ids, np.full(2, ""), by="filename", name="x")
+    assert found.texts == ("words", "")
 
 
 def test_matching_does_not_depend_on_the_order_of_tracks() -> None:
@@ -173,14 +157,6 @@ def test_songs_that_several_tracks_share_are_reported() -> None:
     )
 
 
-def test_a_file_has_the_fingerprint_of_its_content(tmp_path: Path) -> None:
-    one, same = (load(write(tmp_path / name, CSV)) for name in ("a.csv", "b.csv"))
-    other = load(write(tmp_path / "a.csv", CSV.replace("rain", "snow")))
-    assert (one.name, same.name) == ("a.csv", "b.csv")
-    assert one.fingerprint == same.fingerprint != other.fingerprint
-    assert (one.songs[1:], one.songs[0]) == (other.songs[1:], SONGS[0])
-
-
 def test_gaps_that_carry_the_genre_are_measured() -> None:
     assert lyrics.missing_nmi(Lyrics("x", IDS, ("", "", "", "a", "b", "c"), LABELS)) == 1
     even = Lyrics("x", IDS[[0, 1, 3, 4]], ("", "a", "", "b"), LABELS[[0, 1, 3, 4]])
@@ -203,4 +179,7 @@ def test_fifty_megabytes_of_words_are_read_and_cut(tmp_path: Path) -> None:
     found = match(load(path).songs, IDS, LABELS, by="filename", name="a.csv")
     assert found.missing.tolist() == [False] * 3 + [True] * 3
     assert {len(text) for text in found.texts if text} == {lyrics.MAX_CHARACTERS}
-    assert found.report[-1] == "50 songs are longer than 20000 characters, and are cut there"
+    cut_at = lyrics.MAX_CHARACTERS
+    left = 50 * len(line[cut_at:].split())
+    said = f"50 songs are longer than {cut_at} characters, and are cut there: {left} words are left"
+    assert found.report[-1] == f"{said} out"

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,6 +11,8 @@ import pytest
 import soundfile
 from click.testing import CliRunner
 from mlflow.tracking import MlflowClient
+from mutagen import id3
+from mutagen.wave import WAVE
 
 from genre_vae.records import Assignment, FeatureSet
 from genre_vae.tracking.stage import local_artifacts
@@ -124,9 +128,9 @@ def test_seeds_are_members_with_their_own_latents(
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"filename,text\na,b\n", "no column 'lyrics'"),
-        (b"filename,lyrics\na,x\na,y\n", "keys occur twice"),
-        (b"\xff\xfe\x00", "not UTF-8"),
+        (b"filename,tune\na,b\n", "no column of words"),
+        (b"filename,lyrics\na,x\na,y\n", "no song matches a track"),
+        (b"\xff\xfe\x00", "neither UTF-8 nor UTF-16"),
         (b"", "the file is empty"),
         (b"filename,lyrics\nnobody,x\n", "no song matches a track"),
     ],
@@ -281,6 +285,37 @@ def test_words_from_the_genre_in_an_innocent_file_end_below_the_ranking(
     assert table["rank"].isna().all()
     declared = local_artifacts(run_of("lyrics"))
     assert FeatureSet.load(declared, "lyrics_embeddings").label_use == 0
+
+
+def test_words_are_read_from_tags_from_lrc_files_and_by_title_and_artist(
+    runner: CliRunner, store: Path, tmp_path: Path
+) -> None:
+    """Three forms of the same words give the same mapping."""
+    noise_collection(tmp_path / "music", tracks_per_genre=1)
+    tracks = sorted((tmp_path / "music").rglob("*.wav"))
+    rows, words = ["Title;Artist;Year;Lyrics"], {}
+    for number, path in enumerate(tracks):
+        own = f"verse {number}; rain and wind {number}"
+        words[path.relative_to(tmp_path / "music").as_posix()] = own
+        file: Any = WAVE(path)
+        file.add_tags()
+        file.tags.add(id3.TIT2(encoding=3, text=f"Song No. {number}"))
+        file.tags.add(id3.TPE1(encoding=3, text=f"Artist {number % 3}"))
+        file.tags.add(id3.USLT(encoding=3, lang="eng", desc="", text=f"[00:01.00]{own}"))
+        file.save()
+        lrc = tmp_path / "lrc" / path.parent.name / f"{path.stem}.lrc"
+        lrc.parent.mkdir(parents=True)
+        lrc.write_text(f"[ti:x]\n[00:01.00]{own}\n")
+        rows.append(f'song no {number};ARTIST {number % 3};1999;"{own}"')
+    (tmp_path / "genius.csv").write_bytes("\r\n".join(rows).encode("utf-16"))
+    data = ("--data", str(tmp_path / "music"), "--workers", "2")
+    for given in ("tags", str(tmp_path / "lrc"), str(tmp_path / "genius.csv")):
+        result = invoke(runner, "lyrics", *data, "--lyrics", given)
+        assert result.exit_code == 0, result.output
+        assert "10 of 10 tracks matched by filename" in result.output
+        mapping = local_artifacts(run_of("lyrics")) / "lyrics_mapping.json"
+        assert json.loads(mapping.read_text("utf-8")) == words
+    assert "10 of them by the artist and title in their files' tags" in result.output
 
 
 def test_runs_of_another_version_are_left_out_and_reported(

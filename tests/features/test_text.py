@@ -129,12 +129,25 @@ def kmeans_of(features: FeatureSet) -> float:
 FAKE = """
 import numpy as np
 
+class Tokenizer:
+    def __call__(self, texts, add_special_tokens, truncation, verbose):
+        return {"input_ids": [list(text.replace(" ", "")) for text in texts]}  # a letter each
+
+    def num_special_tokens_to_add(self):
+        return 2
+
 class SentenceTransformer:
+    max_seq_length = 34
+    tokenizer = Tokenizer()
+
     def __init__(self, model, device, local_files_only):
         if "nowhere" in model:
             raise OSError(f"{model} is not a local folder\\nand more")
+        if "einops" in model:
+            import a_package_that_only_this_model_needs
 
     def encode(self, texts, batch_size, show_progress_bar):
+        assert all(len(text.replace(" ", "")) <= 32 for text in texts), "the model would cut it"
         return np.array([[len(text), text.count("r"), text.count("a"), 1.0] for text in texts])
 """
 
@@ -165,6 +178,8 @@ def test_without_the_extra_a_sentence_model_says_what_to_install(
         ("from json import no_such_name", "cannot import name 'no_such_name' from 'json'"),
         ("raise ImportError('torch 9\\nis needed')", "torch 9 is needed"),
         ("from sentence_transformers import models", "cannot import name 'models'"),
+        ("raise RuntimeError('operator torchvision::nms does not exist')", "nms does not exist"),
+        ("import json; json.no_such_name", "no attribute 'no_such_name'"),
     ],
 )
 def test_an_import_that_fails_below_an_installed_package_is_said(
@@ -188,6 +203,42 @@ def test_words_seen_by_a_sentence_model_are_pretrained(packages: Path) -> None:
     assert not embed(with_gaps(), dim=3).pretrained
 
 
+def test_long_words_are_embedded_in_pieces_and_short_ones_as_they_stand(packages: Path) -> None:
+    (packages / "__init__.py").write_text(FAKE)
+    start = "the rain falls " * 20
+    texts = (start + "guitar", start + "drums", "rain\n and rain", "\u611b" * 500, "x" * 33, "a b")
+    said: list[str] = []
+    found = embed(Lyrics("x", IDS, texts, LABELS), dim=4, model="some-model", say=said.append)
+    assert not np.allclose(found.values[0], found.values[1])
+    np.testing.assert_array_equal(found.values[2], [len(texts[2]), 2, 3, 1])
+    np.testing.assert_array_equal(found.values[5], [3, 0, 1, 1])
+    assert said == [
+        "4 of 6 songs are longer than the 32 tokens that the model reads: their 124 words are "
+        "embedded in pieces, and averaged"
+    ]
+
+
+def test_the_mean_of_pieces_counts_tokens_and_keeps_their_length(packages: Path) -> None:
+    code = FAKE.replace("max_seq_length = 34", "max_seq_length = 6")
+    unit = "return np.array([[text[0] == 'a', text[0] == 'b', 0.0] for text in texts], float)"
+    (packages / "__init__.py").write_text(
+        code.replace(code[code.index("        return np.") :], f"        {unit}")
+    )
+    texts = ("aaaa b", "aaaa", "b", *[""] * 3)
+    found = embed(Lyrics("x", IDS, texts, LABELS), dim=3, model="some-model").values
+    np.testing.assert_allclose(found[0], np.array([4, 1, 0]) / np.sqrt(17), atol=1e-6)
+    np.testing.assert_array_equal(found[1:3], [[1, 0, 0], [0, 1, 0]])
+
+
+@pytest.mark.parametrize("attribute", ["max_seq_length = None", "tokenizer = None"])
+def test_a_model_that_reads_all_gets_whole_texts(packages: Path, attribute: str) -> None:
+    code = FAKE.replace(f"    {attribute.split()[0]} =", f"    {attribute}  #")
+    (packages / "__init__.py").write_text(code.replace("        assert all", "        # all"))
+    texts = ("rain " * 100, "rain", *[""] * 4)
+    found = embed(Lyrics("x", IDS, texts, LABELS), dim=4, model="some-model").values
+    np.testing.assert_array_equal(found[0], [500, 100, 100, 1])
+
+
 def test_a_sentence_model_that_is_not_found_gets_one_line(packages: Path) -> None:
     (packages / "__init__.py").write_text(FAKE)
     with pytest.raises(InputError) as error:
@@ -195,6 +246,12 @@ def test_a_sentence_model_that_is_not_found_gets_one_line(packages: Path) -> Non
     assert str(error.value) == (
         "lyrics_model=nowhere is no folder, nor could be fetched: nowhere is not a local folder"
     )
+
+
+def test_a_package_that_one_model_needs_is_named(packages: Path) -> None:
+    (packages / "__init__.py").write_text(FAKE)
+    with pytest.raises(InputError, match="needs a package: No module named 'a_package_that_only"):
+        embed(with_gaps(), model="with-einops")
 
 
 @pytest.mark.slow
@@ -220,6 +277,13 @@ def test_a_real_sentence_model_from_a_folder_needs_no_network(
     cosine = values.values @ values.values.T
     assert cosine[0, 1] > cosine[0, 3]
     assert cosine[3, 4] > cosine[1, 4]
+    start = "the night is young and so are we and rain is on the road " * 25
+    long = (*texts[:4], start + "guitars and drums " * 40, start + "the sea is calm " * 40)
+    said: list[str] = []
+    pieces = embed(Lyrics("x", IDS, long, LABELS), model=str(folder), dim=384, say=said.append)
+    assert len(said) == 1
+    assert pieces.values[4] @ pieces.values[5] < 0.98
+    np.testing.assert_allclose(np.linalg.norm(pieces.values, axis=1), 1, atol=1e-5)
 
 
 @pytest.mark.slow
