@@ -258,7 +258,7 @@ def _patiently(attempt: Callable[[], T], size: Callable[[], int]) -> T:
 def _pointed(url: str) -> str:
     """The checksum that a Git LFS pointer states."""
     with _answer(url, {}) as answer:
-        text = _read(answer, url, CHUNK).decode("utf-8", "replace")
+        text = _read(lambda: answer.read(1000), url).decode("utf-8", "replace")
     found = re.search(r"^oid sha256:([0-9a-f]{64})$", text, re.MULTILINE)
     if found is None:
         raise InputError(f"{url}: states no checksum as Git LFS does: {text[:60]!r}")
@@ -293,7 +293,7 @@ def _receive(url: str, part: Path, most: int) -> None:
             part.open("ab" if start else "wb", buffering=0) as file,
             _bar(part.stem, start, total) as bar,
         ):
-            while chunk := _read(answer, url, CHUNK):
+            while chunk := _read(lambda: answer.read1(CHUNK), url):
                 _write(file, chunk)
                 bar.update(len(chunk))
                 if file.tell() > most:
@@ -354,9 +354,9 @@ def _answer(url: str, headers: Mapping[str, str]) -> http.client.HTTPResponse:
     return answer
 
 
-def _read(answer: http.client.HTTPResponse, url: str, count: int) -> bytes:
+def _read(some: Callable[[], bytes], url: str) -> bytes:
     try:
-        return answer.read(count)
+        return some()
     except (OSError, http.client.HTTPException) as error:
         raise _CutOffError(f"{url}: the connection broke: {_reason(error)}") from error
 
