@@ -138,7 +138,8 @@ def _sndfile(file: BinaryIO) -> Iterator[Track]:
                     sound.seek(int(MIN_PRESENT * sound.frames))
                     if not len(sound.read(1)):
                         raise UnreliableError
-                refuse_truncated(len(samples), min(count, sound.frames - start))
+                if len(samples) < MIN_PRESENT * min(count, sound.frames - start):
+                    raise UnreliableError
                 if is_int16:
                     samples = samples.astype(np.float32) / np.float32(32768)
                 return samples.astype(np.float32, copy=False)
@@ -265,7 +266,10 @@ def _stream(file: BinaryIO, found: Found) -> Iterator[tuple[InputContainer, Audi
     from av.stream import Discard
 
     def seek(offset: int, whence: int = 0) -> int:
-        return file.seek(offset + found.start if whence == 0 else offset, whence) - found.start
+        end = found.size - found.start
+        place = offset + (0, file.tell() - found.start, end)[whence]
+        # what a damaged file asks for may be nowhere; an error here would be printed
+        return file.seek(found.start + min(place, end)) - found.start if place >= 0 else -1
 
     # without a name, which FFmpeg would take for a hint, and beginning behind tags and junk
     given = SimpleNamespace(read=file.read, seek=seek, tell=lambda: file.tell() - found.start)

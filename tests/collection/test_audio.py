@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +10,9 @@ import pytest
 import soundfile
 
 from genre_vae.collection import audio
-from tests.helpers import tone
+from genre_vae.records import FloatArray
+from tests.collection.formats import FORMATS, encoded, song, written
+from tests.helpers import ROOT, tone
 
 
 def truncate(path: Path, share: float) -> None:
@@ -106,3 +111,88 @@ def test_a_streamed_wav_with_unknown_length_is_whole(tmp_path: Path) -> None:
     content[where : where + 4] = b"\xff\xff\xff\xff"
     path.write_bytes(content)
     np.testing.assert_allclose(audio.load(path).waveform, tone(), atol=2**-15)
+
+
+def stereo(left: FloatArray, right: FloatArray) -> bytes:
+    return written("WAV", "FLOAT", np.stack([left, right], axis=1))
+
+
+def test_where_left_and_right_cancel_the_louder_is_used() -> None:
+    sound = tone()
+    for right in (-sound, -0.998 * sound):
+        clip = audio.load(stereo(sound, right))
+        np.testing.assert_array_equal(clip.waveform, sound)
+        assert clip.note == "left and right cancel: the louder channel is used"
+    np.testing.assert_array_equal(audio.load(stereo(0.998 * sound, -sound)).waveform, -sound)
+    for right in (-0.9 * sound, 0 * sound, sound):
+        clip = audio.load(stereo(sound, right))
+        assert clip.note == ""
+        np.testing.assert_allclose(clip.waveform, (sound + right) / 2, atol=1e-6)
+    four = np.stack([sound, -sound, sound / 2, -sound / 2], axis=1)
+    assert "the loudest channel is used" in audio.load(written("WAV", "FLOAT", four)).note
+
+
+def test_where_left_and_right_cancel_in_a_lossy_file(tmp_path: Path) -> None:
+    sound = song(4.0)
+    file = encoded(FORMATS["mp3.mp3"], np.stack([sound, -sound], axis=1))
+    clip = audio.load(file)
+    assert clip.note
+    assert np.sqrt(np.mean(clip.waveform**2)) == pytest.approx(np.sqrt(np.mean(sound**2)), rel=0.1)
+
+
+@pytest.mark.parametrize("name", ["pcm.wav", "flac.flac", "aac.m4a", "noxing.mp3", "wavpack.wv"])
+def test_where_the_middle_is_silent_the_loudest_part_is_used(name: str) -> None:
+    """20 s of a soft sound, 60 s of silence, and 40 s of which the last 30 are loud."""
+    rate, soft = 24000, 0.1
+    levels = np.repeat([soft, 0, soft, 1.0], [20 * rate, 60 * rate, 10 * rate, 30 * rate])
+    wave = (tone(seconds=120, rate=rate) * levels).astype(np.float32)
+    form = FORMATS[name]._replace(rate=rate, layout="mono", bit_rate=64_000)
+    clip = audio.load(encoded(form, wave, rate))
+    assert clip.note == "its middle 30 s are silent: the loudest 30 s are used"
+    assert np.sqrt(2 * np.mean(clip.waveform**2)) == pytest.approx(0.5, rel=0.06)  # LAME: 0.95
+    assert len(clip.waveform) == 30 * audio.SAMPLE_RATE
+
+
+def test_what_is_silent_all_through_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.flac"
+    soundfile.write(path, np.zeros(100 * 22050), 22050)
+    assert reason(path) == "silent: no sample above -80 dBFS"
+
+
+def test_what_is_no_file_is_told(tmp_path: Path) -> None:
+    assert reason(tmp_path) == "cannot be read: not a regular file"
+    os.mkfifo(tmp_path / "pipe.wav")
+    assert reason(tmp_path / "pipe.wav") == "cannot be read: not a regular file"
+
+
+PEAK = """
+import resource, sys
+from genre_vae.collection import audio
+audio.load(sys.argv[1])
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+clip = audio.load(sys.argv[2])
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024, clip.source.seconds)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FORMATS)
+def test_memory_does_not_grow_with_the_length(tmp_path: Path, name: str) -> None:
+    """150 minutes, in under 100 MB more than a short file of the format takes."""
+    form, seconds = FORMATS[name], 9000
+    low = 16000 if form.rate > 24000 else form.rate
+    form = form._replace(rate=low, layout="mono", bit_rate=form.bit_rate and 32_000)
+    sound = song(60.0, rate=low)
+    short, long = tmp_path / f"short-{name}", tmp_path / f"long-{name}"
+    short.write_bytes(encoded(form, sound, low))
+    long.write_bytes(encoded(form, np.tile(sound, seconds // 60), low))
+    done = subprocess.run(
+        [sys.executable, "-c", PEAK, str(short), str(long)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    growth, counted = done.stdout.split()
+    assert float(counted) == pytest.approx(seconds, rel=1e-3)
+    assert int(growth) < 100
