@@ -282,6 +282,10 @@ def extract_catalog(
     table = pd.DataFrame(sources)
     table.insert(0, "track_id", ids)
     groups = {name: used[name].to_numpy(dtype=str) for name in ("artist", "album")}
+    of_artist = zip(groups["artist"].tolist(), groups["album"].tolist(), strict=True)
+    groups["album"] = np.array(
+        [f"{artist} / {album}" if album else "" for artist, album in of_artist]
+    )
     groups["source"] = bands(table["bandwidth"].tolist())
     known = {name: which for name, which in groups.items() if np.any(which != "")}
     of_mel = FeatureSet("mel", ids, mel, labels, groups=known)

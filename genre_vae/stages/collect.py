@@ -112,11 +112,9 @@ def extract(record: Recorder, catalog: Catalog, *, config: ExtractConfig) -> Col
         workers=record.workers,
         progress=lambda results: record.progress(results, total=len(catalog.tracks)),
     )
-    others = [(readable(name), "", reason) for name, reason in catalog.left_out]
-    skipped = pd.concat([skipped, pd.DataFrame(others, columns=skipped.columns)], ignore_index=True)
     faults = known_faults.table(catalog, mel)
     genres = known_genres(mfcc.labels)
-    record.metrics({"tracks": len(mfcc), "skipped": len(skipped), "genres": len(genres)})
+    record.metrics({"tracks": len(mfcc), "genres": len(genres)})
     record.metrics({"faults": faults["track_id"].nunique()})
     record.note = "\n".join(
         [
@@ -127,6 +125,9 @@ def extract(record: Recorder, catalog: Catalog, *, config: ExtractConfig) -> Col
             *([f"{_kinds_of(faults)} (faults.csv)"] if len(faults) else []),
         ]
     )
+    others = [(readable(name), "", reason) for name, reason in catalog.left_out]
+    skipped = pd.concat([skipped, pd.DataFrame(others, columns=skipped.columns)], ignore_index=True)
+    record.metrics({"skipped": len(skipped)})
     listed = catalog.tracks.drop(columns="path").merge(sources, on="track_id", how="left")
     return Collection(mfcc, descriptor, mel, skipped, faults, listed)
 
