@@ -38,6 +38,7 @@ JSON_OBJECTS = json.dumps({s.key: {"lyrics": s.text} for s in SONGS})
         ("a.csv", CSV.replace("filename,", " filename , ")),
         ("a.csv", CSV.replace(",", ";")),
         ("a.csv", CSV.replace(",", "\t")),
+        ("a.csv", CSV.replace(",", ";").replace("lyrics", "lyrics;a,b,c,d")),
         ("a.csv", "sep=;\n" + CSV.replace(",", ";")),
         ("a.tsv", CSV.replace(",", "\t")),
         ("a.txt", CSV.replace(",", "|")),
@@ -215,4 +216,7 @@ def test_equal_songs_have_one_fingerprint_in_whatever_form(tmp_path: Path) -> No
     other = load(write(tmp_path / "b.csv", CSV.replace("rain", "snow")))
     assert (one.name, other.name) == ("a.csv", "b.csv")
     assert one.fingerprint == same.fingerprint != other.fingerprint
+    named = load(write(tmp_path / "c.csv", CSV.replace("filename", "file")))
+    assert one.songs == named.songs
+    assert one.fingerprint != named.fingerprint, "the note on its columns is part of the result"
     assert (one.songs[1:], one.songs[0]) == (other.songs[1:], SONGS[0])
