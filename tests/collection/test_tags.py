@@ -227,6 +227,17 @@ def test_a_pipe_that_nobody_writes_to_is_not_waited_for(tmp_path: Path) -> None:
     assert not reading.is_alive()
 
 
+def test_nothing_is_printed_of_a_chunk_that_claims_to_be_endless(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    content = write(tmp_path / "a.aiff").read_bytes()
+    for at in (4, 16, 38):
+        endless = content[:at] + b"\xff\xff\xff\xff" + content[at + 4 :]
+        (tmp_path / "a.aiff").write_bytes(endless)
+        assert tags.read(tmp_path / "a.aiff") == Tags()
+    assert capfd.readouterr() == ("", "")
+
+
 def test_the_text_chunks_of_a_wav_are_read_where_it_has_no_other_tags(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     with soundfile.SoundFile(path, "w", 24_000, 1) as sound:
