@@ -101,8 +101,9 @@ def load(
         it is there, and so are title and artist.
     id_column, text_column
         The columns (or members) of the song's key and of its words, in any case, with spaces or
-        underscores; where they are the defaults and not there, other usual names will do. With None
-        for the key, the songs are numbered, for a match by ``index``.
+        underscores; where they are the defaults and not there, other usual names will do, and for
+        the key the only column beside the words. With None for the key, the songs are numbered, for
+        a match by ``index``.
 
     Returns
     -------
@@ -199,7 +200,9 @@ def _songs(table: Table, id_column: str | None, text_column: str, notes: list[st
         key = _column(table.columns, "id", id_column, ID_COLUMN, _FILES)
         if key is None:
             key = first((*_IDS, *_TITLES))
-            by_title = key == title and artist is not None
+            by_title = key is not None and key == title and artist is not None
+        if key is None and len(table.columns) == 2:
+            key = 1 - words
         if key is None:
             raise _missing(table.columns, "songs' names", "id")
         named = [repr(table.columns[key])]

@@ -94,7 +94,7 @@ def csv_table(text: str, known: Iterable[str]) -> Table:
             warnings.simplefilter("error", pd.errors.ParserWarning)
             frame = pd.read_csv(
                 io.StringIO(text), sep=delimiter, dtype=str, keep_default_na=False, index_col=False
-            ).fillna("")
+            )
     except pd.errors.ParserWarning as error:
         what = _DELIMITERS.get(delimiter, repr(delimiter))
         raise InputError(

@@ -7,6 +7,7 @@ others are there; those of Matroska by PyAV.
 
 from __future__ import annotations
 
+import os
 import re
 import struct
 import unicodedata
@@ -295,7 +296,10 @@ def _aiff(file: IO[bytes]) -> Fields:
 def _chunks(file: IO[bytes]) -> Fields:
     import soundfile
 
-    with soundfile.SoundFile(file) as sound:
+    # not the Python file: of a damaged one, soundfile would print what its own callbacks raise
+    descriptor = os.dup(file.fileno())
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    with soundfile.SoundFile(descriptor) as sound:
         return [(name, getattr(sound, name)) for name in ("genre", "artist", "album", "title")]
 
 

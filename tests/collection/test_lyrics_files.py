@@ -12,6 +12,7 @@ import pytest
 from mutagen.flac import FLAC
 
 from genre_vae.collection.lyrics_files import Song, in_tags, load
+from genre_vae.features.vector_files import ID_COLUMNS
 from genre_vae.records import InputError
 from tests.collection.test_tags import write as write_sound
 
@@ -38,6 +39,7 @@ JSON_OBJECTS = json.dumps({s.key: {"lyrics": s.text} for s in SONGS})
         ("a.csv", CSV.replace("filename,", " filename , ")),
         ("a.csv", CSV.replace(",", ";")),
         ("a.csv", CSV.replace(",", "\t")),
+        ("a.csv", CSV.replace(",", ";").replace("lyrics", "lyrics;a,b,c,d")),
         ("a.csv", "sep=;\n" + CSV.replace(",", ";")),
         ("a.tsv", CSV.replace(",", "\t")),
         ("a.txt", CSV.replace(",", "|")),
@@ -49,6 +51,8 @@ JSON_OBJECTS = json.dumps({s.key: {"lyrics": s.text} for s in SONGS})
             "a.csv",
             CSV.replace("falls", "falls[01:02.03]").replace("the rain", "[00:01.00]the rain"),
         ),
+        ("a.csv", CSV.replace("filename", "who").replace("lyrics", "Text")),
+        *(("a.csv", CSV.replace("filename", name)) for name in ID_COLUMNS),
         ("a.jsonl", JSON_LINES),
         ("a.ndjson", JSON_LINES + "\n"),
         ("a.json", JSON_LINES),
@@ -79,7 +83,7 @@ def test_columns_can_be_named(tmp_path: Path) -> None:
         ("a.json", b'[{"filename": ' + b"9" * 5000 + b"}]", "broken JSON"),
         ("a.csv", b"filename,lyrics\n", "no songs, only a header"),
         ("a.csv", b"filename,tune\na,b\n", "no column of words, only filename, tune; type -P"),
-        ("a.csv", b"who,lyrics\na,b\n", "no column of songs' names, only who, lyrics; type -P"),
+        ("a.csv", b"who,lyrics,of\na,b,c\n", "no column of songs' names, only who, lyrics, of;"),
         ("a.csv", b"file,path,lyrics\na,b,c\n", "'file' and 'path' could both be meant, only"),
         ("a.csv", b"file,words,text\na,b,c\n", "type -P lyrics_text=<one of them>"),
         ("a.csv", b"LYRICS,Lyrics ,file\na,b,c\n", "'LYRICS' and 'Lyrics' could both be meant"),
@@ -215,4 +219,7 @@ def test_equal_songs_have_one_fingerprint_in_whatever_form(tmp_path: Path) -> No
     other = load(write(tmp_path / "b.csv", CSV.replace("rain", "snow")))
     assert (one.name, other.name) == ("a.csv", "b.csv")
     assert one.fingerprint == same.fingerprint != other.fingerprint
+    named = load(write(tmp_path / "c.csv", CSV.replace("filename", "file")))
+    assert one.songs == named.songs
+    assert one.fingerprint != named.fingerprint, "the note on its columns is part of the result"
     assert (one.songs[1:], one.songs[0]) == (other.songs[1:], SONGS[0])

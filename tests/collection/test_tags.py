@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 import unicodedata
 from pathlib import Path
 from typing import Any
@@ -111,7 +113,9 @@ def ogg_flac(path: Path) -> None:
 def flac_after_id3(path: Path) -> None:
     flac(path)
     other = path.with_name("other.tag")
-    frames().save(other)
+    tag = id3.ID3()
+    tag.add(id3.TIT2(encoding=3, text=["Another title"]))
+    tag.save(other)
     path.write_bytes(other.read_bytes() + path.read_bytes())
 
 
@@ -213,6 +217,25 @@ def test_a_file_without_tags_has_none(tmp_path: Path) -> None:
     for path in (*tmp_path.iterdir(), tmp_path, tmp_path / "absent"):
         assert tags.read(path) == Tags((), "", "", "")
         assert tags.lyrics(path) == ""
+
+
+def test_a_pipe_that_nobody_writes_to_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.mp3")
+    reading = threading.Thread(target=tags.read, args=(tmp_path / "pipe.mp3",), daemon=True)
+    reading.start()
+    reading.join(5)
+    assert not reading.is_alive()
+
+
+def test_nothing_is_printed_of_a_chunk_that_claims_to_be_endless(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    content = write(tmp_path / "a.aiff").read_bytes()
+    for at in (4, 16, 38):
+        endless = content[:at] + b"\xff\xff\xff\xff" + content[at + 4 :]
+        (tmp_path / "a.aiff").write_bytes(endless)
+        assert tags.read(tmp_path / "a.aiff") == Tags()
+    assert capfd.readouterr() == ("", "")
 
 
 def test_the_text_chunks_of_a_wav_are_read_where_it_has_no_other_tags(tmp_path: Path) -> None:
