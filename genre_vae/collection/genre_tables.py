@@ -1,13 +1,12 @@
 """Tables of genres that people have beside their music: a track and a genre in each row.
 
-CSV or TSV with a header, or Parquet. The Free Music Archive's ``tracks.csv`` has two header rows
-and a third with the index's name; its tracks are numbers, and its files those numbers with zeros in
-front. Rows are joined to tracks by name (`genre_vae.collection.names`), never by their place.
+Text tables with a header, JSON, or Parquet. The Free Music Archive's ``tracks.csv`` has two header
+rows and a third with the index's name; its tracks are numbers, and its files those numbers with
+zeros in front. Rows are joined to tracks by name (`genre_vae.collection.names`), never by place.
 """
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from genre_vae.collection import names
+from genre_vae.collection.tables import csv_table, decoded, json_table, plain
 from genre_vae.records import InputError
 
 FMA = "tracks.csv"  # of the Free Music Archive's metadata
@@ -68,13 +68,13 @@ class GenreTable:
             what = "a folder, not a table" if path.is_dir() else "no such file"
             raise InputError(f"{columns.option} {path}: {what}")
         try:
-            frame = _read(path)
-        except (OSError, ValueError, csv.Error) as error:
+            frame = _read(path, columns)
+        except (OSError, ValueError) as error:  # InputError is one
             first = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
             raise InputError(
                 f"{columns.option} {path}: cannot be read as a table: {first}"
             ) from error
-        there = {_plain(str(column)): column for column in reversed(frame.columns)}
+        there = {plain(str(column)): column for column in reversed(frame.columns)}
         found: dict[str, Any] = {}
         for name, called in {"track": columns.key, "genre": columns.value, **FACTS}.items():
             column = next((there[one] for one in called if one in there), None)
@@ -120,7 +120,7 @@ class GenreTable:
         return self.rows.reindex(rows, fill_value="").reset_index(drop=True)
 
 
-def _read(path: Path) -> pd.DataFrame:
+def _read(path: Path, columns: Columns) -> pd.DataFrame:
     if path.suffix.lower() == ".parquet":
         frame = pd.read_parquet(path)
         named = frame.reset_index() if frame.index.name else frame
@@ -132,17 +132,17 @@ def _read(path: Path) -> pd.DataFrame:
         there = {pair: name for pair, name in wanted.items() if pair in frame.columns}
         found = frame[list(there)].set_axis(list(there.values()), axis=1)
         return found.rename_axis("track_id").reset_index()
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        first = file.readline()
-    separator = max(",;\t", key=first.count)
-    return pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    text, _ = decoded(path.read_bytes())
+    if path.suffix.lower() in (".json", ".jsonl", ".ndjson"):
+        lines = path.suffix.lower() != ".json"
+        table = json_table(text, columns.key[0], columns.value[0], lines=lines)
+    else:
+        table = csv_table(text, (*columns.key, *columns.value))
+    frame = pd.DataFrame(table.rows, columns=table.columns, dtype=object)
+    return frame.where(frame.notna(), "")
 
 
 def _is_fma(path: Path) -> bool:
     with path.open(encoding="utf-8", errors="replace") as file:
         first, second = file.readline(), file.readline()
     return first.startswith(",") and "genre_top" in second.split(",")
-
-
-def _plain(column: str) -> str:
-    return "".join(char for char in column.casefold() if char.isalnum())
