@@ -21,7 +21,7 @@ import click
 
 from genre_vae import options as every
 from genre_vae.config import Given
-from genre_vae.kinds import Choice, Kind, Number, Several, Whole
+from genre_vae.kinds import AUTO, Choice, Kind, Number, Several, Whole, shown
 from genre_vae.records import InputError
 
 if TYPE_CHECKING:
@@ -62,18 +62,18 @@ class OptionType(click.ParamType[Any]):
     def __init__(self, kind: Kind, *, has_auto: bool) -> None:
         self.kind = kind
         self.has_auto = has_auto
-        self.name = f"{every.AUTO}|" * has_auto + _named(kind)
+        self.name = f"{AUTO}|" * has_auto + _named(kind)
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
         return self.name
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if self.has_auto and value == every.AUTO:
+        if self.has_auto and value == AUTO:
             return None
         try:
             return read(self.kind, value) if isinstance(value, str) else value
         except ValueError as error:
-            self.fail(f"{error}{f', nor {every.AUTO!r}' if self.has_auto else ''}", param, ctx)
+            self.fail(f"{error}{f', nor {AUTO!r}' if self.has_auto else ''}", param, ctx)
 
 
 def _named(kind: Kind) -> str:
@@ -194,7 +194,7 @@ def entry_point(
             atexit.register(gc.freeze)
             from genre_vae.tracking import run, store
 
-            shown = {one: every.shown(getattr(given, one)) for one in options}
+            shown = {one: shown(getattr(given, one)) for one in options}
             try:
                 with run.open_run(name, shown, workers=n_workers(given)) as opened:
                     function(opened, given)
@@ -237,7 +237,7 @@ def _option(name: str) -> click.Option:
     return click.Option(
         [f"--{name}"],
         type=OptionType(field.metadata["kind"], has_auto=field.default is None),
-        default=every.shown(field.default),
+        default=shown(field.default),
         help=field.metadata["help"],
     )
 
@@ -275,7 +275,7 @@ def mlproject() -> str:
         declared = [one.name for one in command.params if known[one.name].metadata["declared"]]
         lines = [f"  {name}:", "    parameters:"]
         for one in declared:
-            default = every.shown(known[one].default)
+            default = shown(known[one].default)
             lines.append(f'      {one}: {{type: string, default: "{default}"}}')
         words = " ".join(f"--{one} {{{one}}}" for one in declared)
         line = textwrap.wrap(
@@ -306,7 +306,7 @@ def reference() -> str:
         for name in every.group(group):
             field = every.options()[name]
             kind = OptionType(field.metadata["kind"], has_auto=field.default is None).name
-            default = every.shown(field.default) or "(empty)"
+            default = shown(field.default) or "(empty)"
             cells = (f"`{name}`", kind, default, field.metadata["help"], ", ".join(takers[name]))
             escaped = (cell.replace("|", "\\|").replace("<", "\\<") for cell in cells)
             lines.append("| " + " | ".join(escaped) + " |")

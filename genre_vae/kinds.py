@@ -1,8 +1,11 @@
-"""What values an option accepts. The command line's own types are made of these."""
+"""How an option is declared, and what values it accepts. The command line's own types are made of
+these."""
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -48,3 +51,34 @@ class Several:
 
 
 Kind = Text | Whole | Number | Choice | Several
+
+AUTO = "auto"
+
+
+def option(default: Any, kind: Kind, group: str, help: str, *, declared: bool = False) -> Any:
+    """A field of `Options`.
+
+    Parameters
+    ----------
+    default
+        None where the method, the collection or the machine decides: people type `AUTO` for it.
+    kind
+        What values are accepted.
+    group
+        The name under which entry points take it together with others.
+    help
+        What it does, in a sentence.
+    declared
+        Whether MLproject declares it: those that people set. The others are passed through.
+    """
+    about = {"kind": kind, "group": group, "help": help, "declared": declared}
+    return dataclasses.field(default=default, metadata=about)
+
+
+def shown(value: object) -> str:
+    """An option's value as people type it."""
+    if value is None:
+        return AUTO
+    if isinstance(value, tuple):
+        return ",".join(shown(one) for one in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)

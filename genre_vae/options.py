@@ -13,32 +13,10 @@ from typing import Any
 
 from genre_vae import clustering
 from genre_vae.evaluation import metrics
-from genre_vae.kinds import Choice, Kind, Number, Several, Text, Whole
+from genre_vae.kinds import Choice, Number, Several, Text, Whole, option
 from genre_vae.methods import BY_KEY, MODELS, RENAMED
 from genre_vae.records import Geometry, LabelUse, Loudness
 
-
-def option(default: Any, kind: Kind, group: str, help: str, *, declared: bool = False) -> Any:
-    """A field of `Options`.
-
-    Parameters
-    ----------
-    default
-        None where the method, the collection or the machine decides: people type `AUTO` for it.
-    kind
-        What values are accepted.
-    group
-        The name under which entry points take it together with others.
-    help
-        What it does, in a sentence.
-    declared
-        Whether MLproject declares it: those that people set. The others are passed through.
-    """
-    about = {"kind": kind, "group": group, "help": help, "declared": declared}
-    return dataclasses.field(default=default, metadata=about)
-
-
-AUTO = "auto"
 CHOOSE = "choose"  # a number that is found in the data, whatever else is known
 LEVELS = ("easy", "medium", "hard")
 _ABOVE_ZERO = Number(0, above=True)
@@ -393,12 +371,3 @@ def group(*names: str) -> tuple[str, ...]:
     """The options of some groups, in the order of the groups."""
     every = options()
     return tuple(o for name in names for o in every if every[o].metadata["group"] == name)
-
-
-def shown(value: object) -> str:
-    """An option's value as people type it."""
-    if value is None:
-        return AUTO
-    if isinstance(value, tuple):
-        return ",".join(shown(one) for one in value)
-    return f"{value:g}" if isinstance(value, float) else str(value)
