@@ -31,6 +31,8 @@ class Publisher:
     ranges, sized, validators
         Whether Range is understood; whether the length is stated, or the body comes in chunks; and
         whether ETag and Last-Modified are.
+    restarts
+        Whether a Range is answered as if it were understood, but from the beginning.
     pause
         What every 64 KiB take (s).
     asked
@@ -43,6 +45,7 @@ class Publisher:
     ranges: bool = True
     sized: bool = True
     validators: bool = True
+    restarts: bool = False
     pause: float = 0.0
     asked: list[tuple[str, str | None, int]] = field(default_factory=list)
     address: str = ""
@@ -76,9 +79,11 @@ def handler(publisher: Publisher) -> type[BaseHTTPRequestHandler]:
                 publisher.asked.append((self.path, asked, 0))
                 self.send_error(416)
                 return
+            partial = start > 0
+            start = 0 if publisher.restarts else start
             body = content[start:]
-            self.send_response(206 if start else 200)
-            if start:
+            self.send_response(206 if partial else 200)
+            if partial:
                 whole = f"bytes {start}-{len(content) - 1}/{len(content)}"
                 self.send_header("Content-Range", whole)
             if publisher.validators:

@@ -102,6 +102,40 @@ def test_a_server_without_ranges_begins_anew(
     assert tree(tmp_path / "songs") == SONGS
 
 
+def test_a_server_that_sends_another_range_is_not_believed(
+    tmp_path: Path, publisher: Publisher
+) -> None:
+    publisher.restarts, publisher.cuts = True, [200_000]
+    assert download("songs", tmp_path, datasets=publisher.dataset(TAR))
+    assert publisher.ranges_asked == [None, "bytes=200000-", None]
+    assert tree(tmp_path / "songs") == SONGS
+
+
+def test_a_part_is_only_continued_from_its_own_address(
+    tmp_path: Path, publisher: Publisher
+) -> None:
+    publisher.cuts = [200_000, 0, 0, 0]
+    with pytest.raises(InputError):
+        download("songs", tmp_path, datasets=publisher.dataset(TAR))
+    publisher.files[f"/moved{TAR}"] = publisher.files[TAR]
+    publisher.cuts, publisher.asked = [], []
+    assert download("songs", tmp_path, datasets=publisher.dataset(f"/moved{TAR}"))
+    assert publisher.ranges_asked == [None]
+
+
+def test_one_killed_after_the_last_byte_has_nothing_more_to_ask_for(
+    tmp_path: Path, publisher: Publisher
+) -> None:
+    publisher.cuts = [size(publisher) - 1, 0, 0, 0]
+    with pytest.raises(InputError):
+        download("songs", tmp_path, datasets=publisher.dataset(TAR))
+    with (tmp_path / ".songs.download" / "songs.tar.gz.part").open("ab") as part:
+        part.write(publisher.files[TAR][-1:])
+    publisher.asked = []
+    assert download("songs", tmp_path, datasets=publisher.dataset(TAR))
+    assert not publisher.asked
+
+
 @pytest.mark.parametrize("validators", [True, False])
 @pytest.mark.parametrize("shorter", [True, False])
 def test_a_file_that_changed_in_between_begins_anew(

@@ -77,14 +77,23 @@ def work(root: Path, seed: int = 0) -> bool:
     return done.reused
 
 
+COLUMNS = {
+    "experiments": ["artifact_location"],
+    "runs": ["artifact_uri"],
+    "logged_models": ["artifact_location"],
+    "model_versions": ["source", "storage_location"],
+}
+
+
 def recorded(root: Path) -> list[str]:
     """Every location in a store."""
     with contextlib.closing(sqlite3.connect(root / "mlflow.db")) as store:
         rows = [
-            store.execute(f"SELECT {column} FROM {table}").fetchall()
-            for table, column in locations.LOCATIONS
+            row
+            for table, columns in COLUMNS.items()
+            for row in store.execute(f"SELECT {', '.join(columns)} FROM {table}").fetchall()
         ]
-    return [str(one) for table in rows for (one,) in table if not str(one).startswith("models:/")]
+    return [str(one) for row in rows for one in row if not str(one).startswith("models:/")]
 
 
 def files(root: Path) -> dict[Path, int]:
