@@ -194,9 +194,9 @@ def entry_point(
             atexit.register(gc.freeze)
             from genre_vae.tracking import run, store
 
-            shown = {one: shown(getattr(given, one)) for one in options}
+            as_typed = {one: shown(getattr(given, one)) for one in options}
             try:
-                with run.open_run(name, shown, workers=n_workers(given)) as opened:
+                with run.open_run(name, as_typed, workers=n_workers(given)) as opened:
                     function(opened, given)
             except store.Terminated:
                 sys.exit(128 + 15)
