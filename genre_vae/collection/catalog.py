@@ -8,6 +8,7 @@ wrong is found in the one pass over the audio that `genre_vae.features.spectral`
 from __future__ import annotations
 
 import hashlib
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -51,6 +52,8 @@ class Catalog:
         What there is to say of all this, a line each, under a heading.
     loudness
         How loud a track is when its features are measured.
+    scanned
+        When the files were looked at, in ns since the epoch.
     """
 
     folder: Path
@@ -59,6 +62,7 @@ class Catalog:
     source: str = FOLDERS
     lines: tuple[tuple[str, str], ...] = ()
     loudness: Loudness = Loudness.NORMALISED
+    scanned: int = 0
 
     @cached_property
     def fingerprint(self) -> str:
@@ -116,6 +120,7 @@ def scan(
     InputError
         If the folder is missing or cannot be read, or holds fewer than two audio files.
     """
+    scanned = time.time_ns()
     try:
         if not folder.is_dir():
             what = "a file, not a folder" if folder.is_file() else "no folder"
@@ -155,6 +160,7 @@ def scan(
         chosen.source,
         (*(("data", line) for line in counts), *(("genres", line) for line in lines)),
         loudness,
+        scanned,
     )
 
 

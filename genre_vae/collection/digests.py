@@ -68,11 +68,9 @@ def content_digests(
             seen = known.get(str(path.absolute()))
             if not verify and seen and seen[:2] == (status.st_size, status.st_mtime_ns):
                 return seen.digest, None
-            with path.open("rb") as file:
-                hasher = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16))
+            digest = _digest(path)
         except OSError as error:  # the features pass will list the file with its reason
             return f"unreadable: {error.strerror}", None
-        digest = hasher.hexdigest()
         # A later write within one step of the clock would leave the modification time as it is.
         settled = status.st_mtime_ns < began - SETTLED_NS
         return digest, _Seen(status.st_size, status.st_mtime_ns, digest) if settled else None
@@ -86,6 +84,21 @@ def content_digests(
     }
     remember(remembered, fresh, _as_seen)
     return [digest for digest, _ in found]
+
+
+def digest_since(path: Path, digest: str, *, since: int) -> str:
+    """The digest of a file whose digest was `digest` at the time `since` (ns). Only a file that was
+    written since, or shortly before, or that could not be read then, is read."""
+    try:
+        untouched = path.stat().st_ctime_ns < since - SETTLED_NS
+        return digest if untouched and _DIGEST.fullmatch(digest) else _digest(path)
+    except OSError as error:
+        return f"unreadable: {error.strerror}"
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 def recall(path: Path | None, as_entry: Callable[[Any], T]) -> dict[str, T]:

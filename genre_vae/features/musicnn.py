@@ -16,9 +16,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -33,16 +31,11 @@ from torch import Tensor, nn
 
 from genre_vae.collection import audio
 from genre_vae.features import spectral, tensorbundle
-from genre_vae.features.loudness import adjusted
 from genre_vae.features.tags import TAGS
 from genre_vae.files import replacing
 from genre_vae.records import (
-    Block,
-    FeatureSet,
     FloatArray,
-    Geometry,
     InputError,
-    Loudness,
 )
 
 PACKAGE = "musicnn==0.1.0"
@@ -313,58 +306,3 @@ def extract(waveform: FloatArray, net: MusiCNN) -> TaggerOutput:
         embedding, tags = net(torch.from_numpy(seen))
     over_patches = torch.cat([embedding.mean(dim=0), embedding.std(dim=0, correction=0)])
     return TaggerOutput(over_patches.numpy(), tags.mean(dim=0).numpy())
-
-
-def extract_tracks(
-    tracks: FeatureSet,
-    paths: Sequence[str],
-    net: MusiCNN,
-    *,
-    loudness: Loudness,
-    workers: int,
-    progress: Callable[[Iterable[TaggerOutput]], Iterable[TaggerOutput]] = iter,
-) -> tuple[FeatureSet, FeatureSet]:
-    """The tagger's output for every track.
-
-    Parameters
-    ----------
-    tracks
-        The tracks; their ids and genres are used, their values are not.
-    paths
-        The paths of their files, in the order of `tracks`.
-    loudness
-        How loud a clip is when the tagger hears it.
-    workers
-        Number of threads. Each runs torch on a single thread of its own.
-    progress
-        Wraps the stream of results, for a progress bar.
-
-    Returns
-    -------
-    embeddings : FeatureSet named ``musicnn``, values (n, 400)
-        Two blocks that are compared by cosine: the mean and the deviation.
-    tags : FeatureSet named ``musicnn tags``, values (n, 50)
-
-    Raises
-    ------
-    InputError
-        If a file can no longer be read.
-    """
-
-    def output(path: str) -> TaggerOutput:
-        try:
-            return extract(adjusted(audio.load(path).waveform, loudness), net)
-        except audio.BadAudioError as error:
-            raise InputError(f"{path} has changed since its features were read: {error}") from error
-
-    torch.set_num_threads(1)
-    with ThreadPoolExecutor(workers) as pool:
-        found = list(progress(pool.map(output, paths)))
-    embeddings = replace(
-        tracks.derive("musicnn", np.stack([one.embedding for one in found])),
-        pretrained=True,
-        blocks=tuple(
-            Block(f"musicnn {what}", EMBEDDING, Geometry.COSINE) for what in ("mean", "deviation")
-        ),
-    )
-    return embeddings, embeddings.derive("musicnn tags", np.stack([one.tags for one in found]))

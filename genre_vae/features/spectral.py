@@ -11,12 +11,14 @@ Axes: ``n`` tracks, ``w`` windows, ``t`` frames.
 
 from __future__ import annotations
 
+import json
+import math
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import joblib
 import numpy as np
@@ -28,7 +30,9 @@ from threadpoolctl import ThreadpoolController
 
 from genre_vae.collection import audio
 from genre_vae.collection.catalog import Catalog
+from genre_vae.collection.digests import digest_since
 from genre_vae.features import descriptor, stft
+from genre_vae.features.kept import Column, Kept, Row
 from genre_vae.features.loudness import adjusted, level
 from genre_vae.records import (
     FeatureSet,
@@ -51,6 +55,14 @@ BANDWIDTH_DB = 70.0  # below the strongest frequency: the noise of 8-bit and 16-
 # Where what is usual ends: telephones at 4 kHz, half and three quarters of GTZAN's rate at 5.5, 8
 BAND_EDGES = (4_600.0, 6_400.0, 8_000.0)
 BANDS = ("up to 4 kHz", "up to 6 kHz", "up to 8 kHz", "up to 11 kHz")
+CHANGED = "changed while it was read"  # the reason why a track has no features
+KEPT = (
+    Column("reason"),  # why there is nothing; "" where there is
+    Column("about"),  # JSON: the fields of `audio.Source`, bandwidth, level and note
+    Column("mel", "<f2", (N_WINDOWS, 1, N_MELS, WINDOW_FRAMES)),
+    Column("mfcc", "<f4", (2 * N_MFCC,)),
+    Column("descriptor", "<f4", (len(descriptor.NAMES),)),
+)
 FEW = 0.05  # share of tracks: music without treble is in every collection
 
 
@@ -74,6 +86,9 @@ class Heard(NamedTuple):
     source: audio.Source
     level: float
     note: str
+
+
+Result = tuple[str, Heard | str]  # the digest of a file, and what it gave
 
 
 class CatalogFeatures(NamedTuple):
@@ -219,11 +234,21 @@ def hear(source: str | Path, filters: scipy.sparse.csr_array, loudness: Loudness
     return Heard(features, clip.source, level(clip.waveform), clip.note)
 
 
+def _heard(
+    path: str, filters: scipy.sparse.csr_array, catalog: tuple[Loudness, int], digest: str
+) -> tuple[str, Heard | str]:
+    """What a file gives, after the digest of the content that gave it."""
+    loudness, scanned = catalog
+    found = hear(path, filters, loudness)
+    return digest_since(Path(path), digest, since=scanned), found
+
+
 def extract_catalog(
     catalog: Catalog,
     *,
     workers: int,
-    progress: Callable[[Iterable[Heard | str]], Iterable[Heard | str]] = iter,
+    kept: Kept | None = None,
+    progress: Callable[[Iterable[Result], int], Iterable[Result]] = lambda results, _: results,
 ) -> CatalogFeatures:
     """Features of every usable track of a catalog.
 
@@ -233,36 +258,34 @@ def extract_catalog(
         The tracks to read, and how loud they are to be.
     workers
         Number of processes, each with one thread.
+    kept
+        What was computed before; with None, nothing was.
     progress
-        Wraps the stream of results, for a progress bar.
+        Wraps the stream of results, of which it gets the number, for a progress bar.
 
     Raises
     ------
     InputError
         If more than half of the files cannot be used, or fewer than four can.
     """
-    paths = catalog.tracks["path"]
     filters = mel_filters()
-    mfcc, described, sources, reasons = [], [], [], []
-    with (
-        joblib.parallel_config("loky", n_jobs=workers, inner_max_num_threads=1),
-        tempfile.TemporaryFile() as mel_file,
-    ):
-        stream = joblib.Parallel(return_as="generator", batch_size=4)(
-            joblib.delayed(hear)(path, filters, catalog.loudness) for path in paths
-        )
-        for result in progress(stream):  # in the order of the catalog
-            if isinstance(result, str):
-                reasons.append(result)
-            else:
-                reasons.append("")
-                features = result.features
-                mfcc.append(features.mfcc)
-                described.append(features.descriptor)
-                mel_file.write(features.mel.tobytes())
-                about = result.source._asdict() | {"bandwidth": features.bandwidth}
-                sources.append(about | {"level": result.level, "note": result.note})
-        mel_file.flush()
+    paths, keys = catalog.tracks["path"].tolist(), catalog.tracks["digest"].tolist()
+
+    def compute(places: list[int]) -> Iterator[tuple[str, Row]]:
+        about = catalog.loudness, catalog.scanned
+        with joblib.parallel_config("loky", n_jobs=workers, inner_max_num_threads=1):
+            stream = joblib.Parallel(return_as="generator", batch_size=4)(
+                joblib.delayed(_heard)(paths[place], filters, about, keys[place])
+                for place in places
+            )
+            for key, heard in progress(stream, len(places)):
+                yield key, _as_row(heard)
+
+    with tempfile.TemporaryDirectory() as own, tempfile.TemporaryFile() as mel_file:
+        kept = kept or Kept(Path(own), KEPT)
+        places = kept.complete(keys, compute)
+        rows = dict(kept.read(places, ("reason", "about", "mfcc", "descriptor")))
+        reasons = [rows[key]["reason"] if key in rows else CHANGED for key in keys]
         tracks = catalog.tracks.assign(reason=reasons)
         used, skipped = tracks[tracks["reason"] == ""], tracks[tracks["reason"] != ""]
         if len(skipped) > len(used):
@@ -275,8 +298,10 @@ def extract_catalog(
             raise InputError(
                 f"{catalog.folder}: {len(used)} usable tracks, at least {MIN_TRACKS} are needed"
             )
-        shape = (len(used), N_WINDOWS, 1, N_MELS, WINDOW_FRAMES)
-        mel = np.memmap(mel_file, dtype=np.float16, mode="r", shape=shape)
+        good = [rows[key] for key in used["digest"]]
+        mfcc, described = (np.stack([row[name] for row in good]) for name in ("mfcc", "descriptor"))
+        sources = [json.loads(row["about"]) for row in good]
+        mel = _mel_of(kept, places, used["digest"].tolist(), mel_file)
 
     ids, labels = used["track_id"].to_numpy(dtype=str), used["genre"].to_numpy(dtype=str)
     table = pd.DataFrame(sources)
@@ -290,12 +315,46 @@ def extract_catalog(
     known = {name: which for name, which in groups.items() if np.any(which != "")}
     of_mel = FeatureSet("mel", ids, mel, labels, groups=known)
     return CatalogFeatures(
-        of_mel.derive("mfcc", np.stack(mfcc)).compared_by(Geometry.STANDARDISED),
+        of_mel.derive("mfcc", mfcc).compared_by(Geometry.STANDARDISED),
         of_mel,
-        replace(of_mel.derive("descriptor", np.stack(described)), blocks=descriptor.BLOCKS),
+        replace(of_mel.derive("descriptor", described), blocks=descriptor.BLOCKS),
         table,
         skipped[["track_id", "genre", "reason"]].reset_index(drop=True),
     )
+
+
+def _as_row(heard: Heard | str) -> Row:
+    """What is kept of a track."""
+    if isinstance(heard, str):
+        nothing = dict.fromkeys(("mfcc", "mel", "descriptor"))
+        return {"reason": heard, "about": "", **nothing}
+    features = heard.features
+    about = heard.source._asdict() | {"bandwidth": features.bandwidth}
+    about |= {"level": heard.level, "note": heard.note}
+    return {
+        "reason": "",
+        "about": json.dumps(about),
+        "mfcc": features.mfcc,
+        "mel": features.mel,
+        "descriptor": features.descriptor,
+    }
+
+
+def _mel_of(
+    kept: Kept, places: Mapping[str, tuple[Path, int]], keys: Sequence[str], file: IO[bytes]
+) -> npt.NDArray[np.float16]:
+    """The mel windows of the tracks with `keys` in a file, memory-mapped, a shard at a time."""
+    shape = (len(keys), N_WINDOWS, 1, N_MELS, WINDOW_FRAMES)
+    file.truncate(math.prod(shape) * 2)
+    mel: npt.NDArray[np.float16] = np.memmap(file, dtype=np.float16, mode="r+", shape=shape)
+    rows: dict[str, list[int]] = {}
+    for number, key in enumerate(keys):
+        rows.setdefault(key, []).append(number)
+    for key, row in kept.read({key: places[key] for key in rows}, ("mel",)):
+        mel[rows.pop(key)] = row["mel"]
+    if rows:
+        raise InputError("features that were kept are gone meanwhile: run it again")
+    return mel
 
 
 def mean_spectrum(mel: FeatureSet) -> FeatureSet:

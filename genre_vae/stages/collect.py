@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from genre_vae.collection.catalog import Catalog, scan
 from genre_vae.collection.genre_tables import PARENTS, GenreTable
 from genre_vae.collection.listing import readable
 from genre_vae.config import Given
+from genre_vae.features.kept import Column, Kept, default_folder
 from genre_vae.records import FeatureSet, InputError, Loudness, known_genres
+from genre_vae.tracking import cache
 from genre_vae.tracking.run import Run
 from genre_vae.tracking.stage import Artifact, Recorder, stage
 
@@ -105,12 +108,13 @@ def extract(record: Recorder, catalog: Catalog, *, config: ExtractConfig) -> Col
     """MFCC statistics, the descriptor and mel windows of every usable track, in one pass over the
     audio."""
     from genre_vae.collection import faults as known_faults
-    from genre_vae.features.spectral import extract_catalog
+    from genre_vae.features import spectral
 
-    mfcc, mel, descriptor, sources, skipped = extract_catalog(
+    mfcc, mel, descriptor, sources, skipped = spectral.extract_catalog(
         catalog,
         workers=record.workers,
-        progress=lambda results: record.progress(results, total=len(catalog.tracks)),
+        kept=kept_of(spectral.hear, spectral.KEPT, catalog.loudness),
+        progress=lambda results, total: record.progress(results, total=total),
     )
     faults = known_faults.table(catalog, mel)
     genres = known_genres(mfcc.labels)
@@ -130,6 +134,14 @@ def extract(record: Recorder, catalog: Catalog, *, config: ExtractConfig) -> Col
     record.metrics({"skipped": len(skipped)})
     listed = catalog.tracks.drop(columns="path").merge(sources, on="track_id", how="left")
     return Collection(mfcc, descriptor, mel, skipped, faults, listed)
+
+
+def kept_of(function: Callable[..., object], columns: Sequence[Column], *settings: object) -> Kept:
+    """What a function has made of single tracks with some settings, whoever asked for it: kept by
+    the function's code and the versions of the libraries that it computes with."""
+    code = cache.code_of(function)
+    key = cache.fingerprint(function.__qualname__, settings, (), code)
+    return Kept(default_folder() / f"{function.__name__}-{key}", columns)
 
 
 def _skipped(skipped: pd.DataFrame) -> list[str]:

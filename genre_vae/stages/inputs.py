@@ -18,7 +18,7 @@ from genre_vae.files import write_json
 from genre_vae.methods import Method, Reads
 from genre_vae.records import FeatureSet, Geometry, InputError, LabelUse
 from genre_vae.scaling import read
-from genre_vae.stages.collect import Collection, collect
+from genre_vae.stages.collect import Collection, collect, kept_of
 from genre_vae.tracking.run import Run
 from genre_vae.tracking.stage import Artifact, Recorder, stage
 
@@ -159,16 +159,15 @@ def tag(
     config: TaggerConfig,
 ) -> InputVectors:
     """The tagger's embedding and tags of every track."""
-    from genre_vae.features import musicnn
+    from genre_vae.features import musicnn, tagging
 
-    paths = catalog.tracks.set_index("track_id")["path"].loc[audio.mfcc.ids.tolist()]
-    vectors, tags = musicnn.extract_tracks(
+    vectors, tags = tagging.extract_tracks(
         audio.mfcc,
-        paths.tolist(),
+        catalog,
         musicnn.load(weights.path),
-        loudness=catalog.loudness,
         workers=record.workers,
-        progress=lambda results: record.progress(results, total=len(paths)),
+        kept=kept_of(tagging.hear, tagging.KEPT, catalog.loudness, weights.fingerprint),
+        progress=lambda results, total: record.progress(results, total=total),
     )
     made = InputVectors("musicnn", vectors, MUSICNN, _audited(record, audio, vectors), tags)
     return _described(record, made)

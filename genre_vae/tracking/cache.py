@@ -27,6 +27,7 @@ from genre_vae.tracking.store import PACKAGE, version_of
 
 MANIFEST = "manifest.json"
 COMPUTES = {  # modules whose version can change a result, and the distributions that they are in
+    "av": "av",
     "librosa": "librosa",
     "numpy": "numpy",
     "scipy": "scipy",

@@ -7,7 +7,7 @@ import hashlib
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +15,7 @@ from typing import NamedTuple
 import librosa
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import pytest
 import safetensors.torch
 import soundfile
@@ -25,7 +26,9 @@ from torch.nn.functional import conv2d, relu
 from torch.nn.functional import pad as zero_pad
 
 from genre_vae.collection import audio, catalog
-from genre_vae.features import musicnn
+from genre_vae.collection.catalog import Catalog
+from genre_vae.collection.digests import content_digests
+from genre_vae.features import musicnn, tagging
 from genre_vae.features.musicnn import MusiCNN
 from genre_vae.features.tags import TAGS, cluster_tags
 from genre_vae.records import FeatureSet, FloatArray, Geometry, InputError, Loudness
@@ -37,7 +40,7 @@ RATE = audio.SAMPLE_RATE
 
 @pytest.fixture(scope="module", autouse=True)
 def _one_thread() -> Iterator[None]:
-    """As in `musicnn.extract_tracks`; two for so little would wait for each other."""
+    """As in `tagging.extract_tracks`; two for so little would wait for each other."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -536,8 +539,15 @@ def songs(tmp_path_factory: pytest.TempPathFactory) -> FeatureSet:
 def outputs_of(
     tracks: FeatureSet, net: MusiCNN, *, workers: int = 1, root: Path | None = None
 ) -> tuple[FeatureSet, FeatureSet]:
-    paths = [str(root / name) if root else name for name in tracks.ids.tolist()]
-    return musicnn.extract_tracks(tracks, paths, net, loudness=Loudness.AS_IS, workers=workers)
+    return tagging.extract_tracks(tracks, catalog_of(tracks, root), net, workers=workers)
+
+
+def catalog_of(tracks: FeatureSet, root: Path | None = None) -> Catalog:
+    """The files of tracks whose ids are their paths, below a root if there is one."""
+    paths = [Path(root / name if root else name) for name in tracks.ids.tolist()]
+    columns = {"track_id": tracks.ids, "path": list(map(str, paths))}
+    files = pd.DataFrame({**columns, "digest": content_digests(paths)})
+    return Catalog(root or Path(), files, loudness=Loudness.AS_IS)
 
 
 def test_tracks_keep_their_ids_and_genres(planted: Planted, songs: FeatureSet) -> None:
@@ -580,20 +590,16 @@ def test_neither_workers_nor_order_matter(planted: Planted, songs: FeatureSet) -
 def test_progress_sees_every_track(planted: Planted, songs: FeatureSet) -> None:
     seen = []
 
-    def progress(results: object) -> Iterator[musicnn.TaggerOutput]:
-        for result in results:  # type: ignore[attr-defined]
+    def progress(results: Iterable[tagging.Result], total: int) -> Iterator[tagging.Result]:
+        assert total == len(songs)
+        for result in results:
             seen.append(result)
             yield result
 
-    embeddings, _ = musicnn.extract_tracks(
-        songs,
-        songs.ids.tolist(),
-        planted.net,
-        loudness=Loudness.AS_IS,
-        workers=2,
-        progress=progress,
+    embeddings, _ = tagging.extract_tracks(
+        songs, catalog_of(songs), planted.net, workers=2, progress=progress
     )
-    np.testing.assert_array_equal([one.embedding for one in seen], embeddings.values)
+    np.testing.assert_array_equal([one.embedding for _, one in seen], embeddings.values)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
