@@ -45,7 +45,7 @@ class FrameCount(NamedTuple):
 
     seconds: float
     size: int  # bytes, 0 if it does not say
-    is_constant: bool  # whether all frames are as long as the first, by these two
+    is_constant: bool  # whether its frames are all as long as the second, by these two
 
 
 def find(file: BinaryIO) -> Found:
@@ -150,7 +150,8 @@ def frame_count(file: BinaryIO, found: Found) -> FrameCount | None:
         size, count = struct.unpack(">2I", first[46:54])
     if not count:
         return None
-    is_constant = abs(size / count / frame.size - 1) < 0.01
+    second = sniff.frame(_at(file, found.start + frame.size, 6))
+    is_constant = second is not None and abs(size / count / second.size - 1) < 0.01
     return FrameCount(count * frame.samples / frame.rate, size, is_constant)
 
 

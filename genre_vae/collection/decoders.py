@@ -226,22 +226,21 @@ def _measure(file: BinaryIO, found: Found, stated: float | None) -> _Length:
     """What a file is and how long, by the packets that are in it."""
     frame: AudioFrame | None = None
     packet: Packet[AudioStream] | None = None
-    total = seconds = last = 0.0
-    first, priming = None, 0
+    total = duration = last = priming = 0
+    first: int | None = None
     with _stream(file, found) as (container, stream):
         for packet in _packets(container, stream):
             if first is None:
-                first, priming = _time(packet) or 0.0, _left_out(packet)[0]
+                first, priming = packet.pts or 0, _left_out(packet)[0]
             if frame is None:
                 frame = next(iter(_frames(stream, packet) or []), None)
             if frame is not None and stated is not None:
                 break
-            seconds = _seconds(packet) or seconds
-            total += seconds
-            last = _time(packet) or last
-        claimed = 0.0
-        if stream.duration and stream.time_base is not None:
-            claimed = float(stream.duration * stream.time_base)
+            duration = packet.duration or duration
+            total += duration
+            last = packet.pts or last
+        tick = _tick(stream)
+        claimed = (stream.duration or 0) * tick
         name, codec = container.format.name, stream.codec_context.codec.canonical_name
     if frame is None or packet is None:
         raise BadAudioError("cannot be decoded: nothing in it is whole")
@@ -249,10 +248,10 @@ def _measure(file: BinaryIO, found: Found, stated: float | None) -> _Length:
     if stated is not None:  # in whole frames; FFmpeg knows what of the last is music
         length = claimed if abs(claimed - stated) < _PRIMING else stated - priming / rate
     else:
-        span = last + seconds - (first or 0.0)
+        span = last + duration - (first or 0)
         if total and _agree(total, span):
             pace = span / total
-        length = total * pace - (priming + _left_out(packet)[1]) / rate
+        length = total * pace * tick - (priming + _left_out(packet)[1]) / rate
         refuse_truncated(length, claimed if found.kind in _STATED else 0.0)
     container_name = name.split(",")[0] if found.kind in _PROBED_KINDS else found.kind
     source = Source(container_name, codec, rate, frame.layout.nb_channels, length)
@@ -320,30 +319,22 @@ def _timed(
     container: InputContainer, stream: AudioStream, found: Found, begin: float, length: _Length
 ) -> Iterator[tuple[float, float, Packet[AudioStream]]]:
     """Packets with their times and lengths in seconds, from before `begin` on."""
-    clock, seconds = -length.priming, 0.0
-    is_sought = found.kind in _BY_FRAME and begin > _FAR and stream.time_base is not None
-    if is_sought and stream.time_base is not None:
-        container.seek(int((begin - 2 * _PREROLL) / stream.time_base), stream=stream)
+    clock, seconds, tick = -length.priming, 0.0, _tick(stream)
+    is_sought = found.kind in _BY_FRAME and begin > _FAR
+    if is_sought:
+        container.seek(int((begin - 2 * _PREROLL) / tick), stream=stream)
     for packet in _packets(container, stream):
-        seconds = _seconds(packet) * length.pace or seconds
+        seconds = (packet.duration or 0) * tick * length.pace or seconds
         if is_sought:
-            clock, is_sought = (_time(packet) or 0.0) - length.priming, False
+            clock, is_sought = (packet.pts or 0) * tick - length.priming, False
         yield clock, seconds, packet
         clock += seconds
 
 
-def _seconds(packet: Packet[AudioStream]) -> float:
-    """How long a packet lasts, 0 if it does not say."""
-    if not packet.duration or packet.time_base is None:
-        return 0.0
-    return float(packet.duration * packet.time_base)
-
-
-def _time(packet: Packet[AudioStream]) -> float | None:
-    """When a packet begins, in seconds."""
-    if packet.pts is None or packet.time_base is None:
-        return None
-    return float(packet.pts * packet.time_base)
+def _tick(stream: AudioStream) -> float:
+    """The unit of a stream's times in seconds, as a float: exact fractions take longer to multiply
+    than a packet takes to read."""
+    return float(stream.time_base or 0)
 
 
 def _left_out(packet: Packet[AudioStream]) -> tuple[int, int]:

@@ -70,8 +70,9 @@ FORMATS = {
 }
 
 
-def encoded(form: Format, waveform: FloatArray, rate: int = 22050) -> bytes:
-    """A file's content: (samples,) or (samples, channels) -> bytes."""
+def encoded(form: Format, waveform: FloatArray, rate: int = 22050, *, times: int = 1) -> bytes:
+    """A file's content: (samples,) or (samples, channels) -> bytes. Its frames are written `times`
+    in a row, which takes less time than to encode them again."""
     sound = soxr.resample(waveform, rate, form.rate)
     if sound.ndim == 1:
         sound = np.repeat(sound[:, None], 1 if form.layout == "mono" else 2, axis=1)
@@ -94,9 +95,21 @@ def encoded(form: Format, waveform: FloatArray, rate: int = 22050) -> bytes:
         queue = av.AudioFifo()
         for part in resampler.resample(frame):
             queue.write(part)
+        packets: list[av.Packet[av.AudioStream]] = []
         while (chunk := queue.read(context.frame_size or 4096, partial=True)) is not None:
-            container.mux(stream.encode(chunk))
-        container.mux(stream.encode(None))
+            packets += stream.encode(chunk)
+        packets += stream.encode(None)
+        frames = [(bytes(packet), packet.time_base) for packet in packets]
+        step = packets[0].duration or context.frame_size
+        clock = (packets[-1].pts or 0) + step
+        container.mux(packets)
+        for content_of, unit in (times - 1) * frames:
+            more = av.Packet(content_of)
+            more.stream, more.time_base = stream, unit
+            more.pts = more.dts = clock
+            more.duration = step
+            clock += step
+            container.mux(more)
     return content.getvalue()
 
 

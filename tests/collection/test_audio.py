@@ -180,12 +180,19 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024, cli
 def test_memory_does_not_grow_with_the_length(tmp_path: Path, name: str) -> None:
     """150 minutes, in under 100 MB more than a short file of the format takes."""
     form, seconds = FORMATS[name], 9000
-    low = 16000 if form.rate > 24000 else form.rate
-    form = form._replace(rate=low, layout="mono", bit_rate=form.bit_rate and 32_000)
-    sound = song(60.0, rate=low)
+    low = min(form.rate, 24_000)
+    if "ac3" in form.codec:  # it has no lower rate
+        low = 32_000
+    form = form._replace(rate=low, layout="mono", bit_rate=form.bit_rate and 64_000)
+    if form.codec == "libopencore_amrnb":
+        form = FORMATS[name]
+    sound, times = song(60.0, rate=low), seconds // 60
     short, long = tmp_path / f"short-{name}", tmp_path / f"long-{name}"
     short.write_bytes(encoded(form, sound, low))
-    long.write_bytes(encoded(form, np.tile(sound, seconds // 60), low))
+    if form.is_lossless:  # its frames are numbered
+        long.write_bytes(encoded(form, np.tile(sound, times), low))
+    else:
+        long.write_bytes(encoded(form, sound, low, times=times))
     done = subprocess.run(
         [sys.executable, "-c", PEAK, str(short), str(long)],
         cwd=ROOT,
@@ -193,6 +200,7 @@ def test_memory_does_not_grow_with_the_length(tmp_path: Path, name: str) -> None
         text=True,
         check=True,
     )
+    long.unlink()
     growth, counted = done.stdout.split()
-    assert float(counted) == pytest.approx(seconds, rel=1e-3)
+    assert float(counted) == pytest.approx(seconds, rel=2e-3)
     assert int(growth) < 100

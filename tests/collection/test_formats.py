@@ -143,6 +143,13 @@ def test_a_header_that_lies_about_the_length_is_found_out() -> None:
         assert clip.source.seconds == pytest.approx(5, abs=0.1), factor
 
 
+@pytest.mark.parametrize("name", ["mp3.mp3", "noxing.mp3", "aac.aac", "opus.opus"])
+def test_two_files_in_one_are_as_long_as_both(name: str) -> None:
+    clip = audio.load(2 * content(name))
+    assert clip.source.seconds == pytest.approx(10, abs=0.1)
+    assert len(clip.waveform) / audio.SAMPLE_RATE == pytest.approx(10, abs=0.1)
+
+
 def id3(size: int) -> bytes:
     return b"ID3\4\0\0" + bytes([size >> 21 & 127, size >> 14 & 127, size >> 7 & 127, size & 127])
 
