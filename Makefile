@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 RUN = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m mlflow run . --env-manager local \
 	--experiment-name genre-vae -P data="$(DATA)" $(ARGS)
 
-.PHONY: help easy medium hard main download predict ui install mlproject graph lint format test test-slow check clean
+.PHONY: help easy medium hard main download clean-features predict ui install mlproject graph lint format test test-slow check clean
 
 help:
 	@echo "make easy [DATA=folder] [ARGS='-P seeds=3']   the Easy level (the demo corpus, or data/gtzan)"
@@ -16,6 +16,7 @@ help:
 	@echo "make hard [DATA=folder]                       the Hard level"
 	@echo "make main [DATA=folder]                       every level"
 	@echo "make download [DATASET=gtzan_mini]            a public collection, into data/: gtzan, gtzan_mini, fma_small"
+	@echo "make clean-features                           delete the features kept for all collections"
 	@echo "make predict FILE=track.mp3                   its place, or a folder's, among the clusters found"
 	@echo "make ui                                       look at the runs on http://127.0.0.1:5000"
 	@echo "make test | make check                        the tests | lint, types, tests and coverage"
@@ -32,6 +33,9 @@ hard: mlflow.db
 
 main: mlflow.db
 	$(RUN) -e main
+
+clean-features: install
+	$(BIN)/python -m entrypoints.clean $(ARGS)
 
 download: install
 	$(BIN)/python -m entrypoints.download --dataset "$(DATASET)" $(ARGS)

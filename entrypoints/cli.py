@@ -34,6 +34,7 @@ ENTRY_POINTS = (  # in the order of MLproject
         "medium",
         "hard",
         "download",
+        "clean",
         "features",
         "embed",
         "lyrics",

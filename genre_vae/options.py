@@ -221,6 +221,13 @@ class Options:
         "Whether to register the best label-free row as a model that takes audio.",
         declared=True,
     )
+    keep_gb: float = option(
+        0.0,
+        _FROM_ZERO,
+        "kept",
+        "How much of the features that are kept for all collections to leave, in GB.",
+        declared=True,
+    )
     file: str = option("", Text(), "predict", "An audio file, or a folder of them.", declared=True)
     output: str = option(
         "",

@@ -30,6 +30,7 @@ from genre_vae.files import replacing
 from genre_vae.records import InputError
 
 BATCH = 128  # tracks of a shard
+LIMIT = 20e9  # bytes of all kinds: some 150,000 tracks
 KEY = "key"
 SUFFIX = ".parquet"
 

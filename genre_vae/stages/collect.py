@@ -14,7 +14,7 @@ from genre_vae.collection.catalog import Catalog, scan
 from genre_vae.collection.genre_tables import PARENTS, GenreTable
 from genre_vae.collection.listing import readable
 from genre_vae.config import Given
-from genre_vae.features.kept import Column, Kept, default_folder
+from genre_vae.features.kept import LIMIT, Column, Kept, default_folder, trim
 from genre_vae.records import FeatureSet, InputError, Loudness, known_genres
 from genre_vae.tracking import cache
 from genre_vae.tracking.run import Run
@@ -129,6 +129,7 @@ def extract(record: Recorder, catalog: Catalog, *, config: ExtractConfig) -> Col
             *([f"{_kinds_of(faults)} (faults.csv)"] if len(faults) else []),
         ]
     )
+    trim(default_folder(), limit=LIMIT)
     others = [(readable(name), "", reason) for name, reason in catalog.left_out]
     skipped = pd.concat([skipped, pd.DataFrame(others, columns=skipped.columns)], ignore_index=True)
     record.metrics({"skipped": len(skipped)})

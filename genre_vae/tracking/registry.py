@@ -30,7 +30,7 @@ DESCRIPTION = (
 )
 SERVED = (  # what the registered model's code imports, in pyproject's ranges
     *("av>=18,<19", "filelock>=3.16,<5", "joblib>=1.4,<2", "librosa>=0.11,<0.12"),
-    *("mlflow>=3.17,<3.18", "mutagen>=1.47,<2"),
+    *("mlflow>=3.17,<3.18", "mutagen>=1.47,<2", "platformdirs>=4.2,<5", "pyarrow>=16,<26"),
     *("numpy>=2.0,<3", "pandas>=2.2,<4", "safetensors>=0.5,<1", "scikit-learn>=1.6,<2"),
     *("scipy>=1.14,<2", "soundfile>=0.13,<0.15", "soxr>=0.5,<2", "threadpoolctl>=3.5,<4"),
     "torch==2.13.0",
