@@ -100,8 +100,8 @@ def encoded(form: Format, waveform: FloatArray, rate: int = 22050, *, times: int
             packets += stream.encode(chunk)
         packets += stream.encode(None)
         frames = [(bytes(packet), packet.time_base) for packet in packets]
-        step = packets[0].duration or context.frame_size
-        clock = (packets[-1].pts or 0) + step
+        step = max(packet.duration or 0 for packet in packets)
+        clock = len(packets) * step
         container.mux(packets)
         for content_of, unit in (times - 1) * frames:
             more = av.Packet(content_of)
