@@ -359,8 +359,9 @@ def test_small_and_copied_collections_end_in_a_table_or_in_one_line(
 ) -> None:
     for name, tracks in {"six": "aabcde", "five": "abcde"}.items():
         for number, genre in enumerate(tracks):
-            (tmp_path / name / genre).mkdir(parents=True, exist_ok=True)
-            path = tmp_path / name / genre / f"{number}.wav"
+            folder = tmp_path / name / f"genre {genre}"
+            folder.mkdir(parents=True, exist_ok=True)
+            path = folder / f"{number}.wav"
             soundfile.write(path, tone(200 * (number + 1)), 22050)
     some = (*MEDIUM, "--methods", "pca,raw,vae,conv_vae,cvae,multimodal,multimodal_late")
     six = invoke(runner, "hard", "--data", str(tmp_path / "six"), *some)

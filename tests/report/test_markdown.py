@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from genre_vae.evaluation import metrics
+from genre_vae.evaluation.artists import ArtistAudit
 from genre_vae.evaluation.audit import audit
 from genre_vae.evaluation.differences import Difference
 from genre_vae.evaluation.metrics import LABEL
@@ -180,8 +181,14 @@ def test_an_audit_shows_every_modality_with_its_reason() -> None:
         "mfcc": audit(features, reference, seed=0),
         "few": audit(none, reference.select(none.ids), seed=0),
     }
-    frame = pd.DataFrame([{"modality": name, **asdict(one)} for name, one in found.items()])
+    artists = {"mfcc": ArtistAudit(0.625, 0.25), "few": ArtistAudit()}
+    frame = pd.DataFrame(
+        [{"modality": name, **asdict(one), **asdict(artists[name])} for name, one in found.items()]
+    )
     text = audit_markdown(frame)
+    assert "kNN" in text
+    assert "0.62 (0.25)" in text
+    assert "other artists" not in text, "none are known"
     for name, one in found.items():
         assert f"- {name}: **{one.verdict}**: {one.reason}." in text
     assert "nan" not in text
