@@ -177,3 +177,17 @@ def test_ami_of_one_genre_or_one_cluster_is_scikit_learns(table: list[list[int]]
     )
     ours = metrics.adjusted_mutual_info(counts)
     assert ours == adjusted_mutual_info_score(labels, clusters)
+
+
+def test_what_clusters_follow_beside_genres() -> None:
+    rng = np.random.default_rng(0)
+    artists = np.repeat([f"artist {n}" for n in range(5)], 12)
+    clusters = np.repeat(np.arange(5), 12)
+    found = metrics.of_group(clusters, artists, "artist")
+    assert found["ami_artist"] == found["nmi_artist"] == pytest.approx(1)
+    assert 0 < found["nmi_artist_chance"] < 0.3
+    shuffled = metrics.of_group(rng.permutation(clusters), artists, "artist")
+    assert abs(shuffled["ami_artist"]) < 0.1
+    some = np.where(np.arange(60) % 2 == 0, artists, "")
+    assert metrics.of_group(clusters, some, "artist")["ami_artist"] == pytest.approx(1)
+    assert np.isnan(list(metrics.of_group(clusters, np.full(60, ""), "artist").values())).all()
