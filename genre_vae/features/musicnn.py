@@ -17,9 +17,9 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import safetensors
@@ -66,47 +66,93 @@ class TaggerOutput(NamedTuple):
     tags: FloatArray
 
 
+class _Layer(NamedTuple):
+    """Convolution, ReLU, batch normalisation and the maximum over mel bands, ready to be applied.
+
+    Only the filters that are `given` are computed, on the inputs that are not at rest. A channel's
+    scale may be negative, and then the maximum over mel bands is where its convolution is lowest:
+    its weights are negated (`sign`), so that the maximum can be taken first, and what follows is
+    done to one number in place of dozens. `still` is what inputs at rest add, at each frame: less
+    at the edges, where they are padded with zeros. `rest` is what the other filters give.
+    """
+
+    given: Tensor
+    rest: Tensor
+    weight: Tensor
+    bias: Tensor
+    sign: Tensor
+    scale: Tensor
+    shift: Tensor
+    still: Tensor
+
+    def awake(self, x: Tensor) -> Tensor:
+        """(b, 1, t, mel) -> (b, c, t), of the filters that are computed."""
+        raw = nn.functional.conv2d(_padded(x, self.weight.shape[2]), self.weight, self.bias)
+        highest = self.sign * (raw.amax(3) + self.still)
+        return torch.relu(highest) * self.scale + self.shift
+
+    def filled(self, awake: Tensor) -> Tensor:
+        """(b, c, t) of all filters, from those that are computed."""
+        every = self.rest[:, None].repeat(len(awake), 1, awake.shape[2])
+        every[:, self.given] = awake
+        return every
+
+
+def _padded(x: Tensor, frames: int) -> Tensor:
+    """(b, 1, t, mel) padded for a kernel of some frames as TensorFlow's "same" is: an even kernel
+    gets one more at the end."""
+    return nn.functional.pad(x, (0, 0, (frames - 1) // 2, frames // 2))
+
+
 class _Filters(nn.Module):
-    """Convolution, ReLU, batch normalisation and the maximum over mel bands:
-    (b, 1, t, mel) -> (b, c, t)."""
+    """Convolution, ReLU, batch normalisation and the maximum over mel bands."""
 
     def __init__(self, channels: int, kernel: tuple[int, int]) -> None:
         super().__init__()
         self.conv = nn.Conv2d(1, channels, kernel)
         self.norm = nn.BatchNorm2d(channels, eps=BN_EPS)
 
-    def forward(self, x: Tensor) -> Tensor:
-        frames = self.conv.kernel_size[0]
-        # TensorFlow's padding "same": an even kernel gets one more frame at the end
-        padded = nn.functional.pad(x, (0, 0, (frames - 1) // 2, frames // 2))
-        awake = self.conv.weight.abs().sum(dim=(1, 2, 3)) > AT_REST
-        bias = self.conv.bias
-        assert bias is not None
-        scale = self.norm.weight / torch.sqrt(self._variance + self.norm.eps)
-        shift = self.norm.bias - self._mean * scale
-        rest = torch.relu(bias) * scale + shift
-        found = rest[:, None].repeat(len(x), 1, x.shape[2])
-        activations = torch.relu(
-            nn.functional.conv2d(
-                padded.contiguous(memory_format=torch.channels_last),
-                self.conv.weight[awake].contiguous(memory_format=torch.channels_last),
-                bias[awake],
-            )
-        )
-        # a channel's scale may be negative, so the maximum is taken after it
-        normalised = activations * scale[awake, None, None] + shift[awake, None, None]
-        found[:, awake] = normalised.amax(3)
-        return found
+    def _normalising(self) -> tuple[Tensor, Tensor]:
+        mean, variance = self.norm.running_mean, self.norm.running_var
+        assert mean is not None
+        assert variance is not None
+        scale = self.norm.weight / torch.sqrt(variance + self.norm.eps)
+        return scale, self.norm.bias - mean * scale
 
     @property
-    def _mean(self) -> Tensor:
-        assert self.norm.running_mean is not None
-        return self.norm.running_mean
+    def is_awake(self) -> Tensor:
+        """(c,) bool."""
+        return self.conv.weight.abs().sum(dim=(1, 2, 3)) > AT_REST
 
-    @property
-    def _variance(self) -> Tensor:
-        assert self.norm.running_var is not None
-        return self.norm.running_var
+    def rest(self) -> Tensor:
+        """(c,) what each filter would give if it were at rest."""
+        assert self.conv.bias is not None
+        scale, shift = self._normalising()
+        return torch.relu(self.conv.bias) * scale + shift
+
+    def layer(self, given: Tensor, rest: Tensor) -> _Layer:
+        """The filters, ready to be applied.
+
+        Parameters
+        ----------
+        given : (mel,) bool
+            The inputs that vary; the others are at rest.
+        rest : (mel,)
+            What inputs at rest are.
+        """
+        assert self.conv.bias is not None
+        awake, frames = self.is_awake, self.conv.weight.shape[2]
+        scale, shift = (one[awake, None] for one in self._normalising())
+        sign = torch.where(scale < 0, -1.0, 1.0)
+        weight = self.conv.weight[awake] * sign[..., None, None]
+        still = torch.zeros(1)
+        if not given.all():
+            constant = rest[~given].expand(1, 1, PATCH, -1)
+            still = nn.functional.conv2d(_padded(constant, frames), weight[..., ~given])[..., 0]
+            weight = weight[..., given]
+        weight = weight.contiguous(memory_format=torch.channels_last)
+        bias = self.conv.bias[awake] * sign[:, 0]
+        return _Layer(awake, self.rest(), weight, bias, sign, scale, shift, still)
 
 
 class MusiCNN(nn.Module):
@@ -131,19 +177,38 @@ class MusiCNN(nn.Module):
         self.tags = nn.Linear(EMBEDDING, len(TAGS))
         self.licence = ""
 
+    @cached_property
+    def _ready(self) -> tuple[list[_Layer], list[_Layer]]:
+        """The front and the middle. The weights do not change once they are loaded."""
+        front = cast(list[_Filters], list(self.front))
+        first, *others = cast(list[_Filters], list(self.middle))
+        given = torch.cat([filters.is_awake for filters in front])
+        rest = torch.cat([filters.rest() for filters in front])
+        every = torch.ones(max(N_MELS, EMBEDDING), dtype=torch.bool)
+        wide = [filters.layer(every[: filters.conv.weight.shape[3]], rest) for filters in front]
+        over_time = [filters.layer(every[:64], rest) for filters in others]
+        return wide, [first.layer(given, rest), *over_time]
+
     def forward(self, patches: Tensor) -> tuple[Tensor, Tensor]:
         """(b, 187, 96) -> embedding (b, 200) and tag probabilities (b, 50)."""
+        front, middle = self._ready
         x = self.norm(patches[:, None])
-        layers = [torch.cat([filters(x) for filters in self.front], dim=1)]  # (b, c, t)
-        for number, filters in enumerate(self.middle):
+        awake = [layer.awake(x) for layer in front]
+        pooled = [layer.filled(_pooled(found)) for layer, found in zip(front, awake, strict=True)]
+        below, out = torch.cat(awake, dim=1), torch.zeros(1)
+        for layer in middle:
             # (b, c, t) -> (b, 1, t, c): channels are what the next kernel spans
-            out = filters(layers[-1].transpose(1, 2)[:, None])
-            layers.append(out + layers[-1] if number else out)
-        every = torch.cat(layers, dim=1)
+            below = out = layer.filled(layer.awake(below.transpose(1, 2)[:, None])) + out
+            pooled.append(_pooled(out))
         # (b, c, 2) -> (b, 2c): the maximum and the mean of a channel stand side by side
-        pooled = torch.stack([every.amax(dim=2), every.mean(dim=2)], dim=2).flatten(1)
-        embedding = self.dense_norm(torch.relu(self.dense(self.pooled_norm(pooled))))
+        every = self.pooled_norm(torch.cat(pooled, dim=1).flatten(1))
+        embedding = self.dense_norm(torch.relu(self.dense(every)))
         return embedding, torch.sigmoid(self.tags(embedding))
+
+
+def _pooled(x: Tensor) -> Tensor:
+    """(b, c, t) -> (b, c, 2) maximum and mean over time."""
+    return torch.stack([x.amax(dim=2), x.mean(dim=2)], dim=2)
 
 
 def fetch(cached: Path, *, wheel: Path | None = None) -> Path:
