@@ -704,7 +704,7 @@ class Misread(MusiCNN):
         super().__init__()
 
         def misread(_: object, given: tuple[Tensor]) -> Tensor:
-            return given[0].unflatten(1, (-1, 2)).transpose(1, 2).flatten(1)
+            return given[0].reshape(len(given[0]), -1, 2).transpose(1, 2).flatten(1)
 
         self.pooled_norm.register_forward_pre_hook(misread)
 
