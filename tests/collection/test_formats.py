@@ -123,7 +123,7 @@ def test_the_middle_is_the_middle_in_time(name: str) -> None:
     assert last > 30 - 0.1
 
 
-@pytest.mark.parametrize("seconds_of_silence", [0, 3])
+@pytest.mark.parametrize("seconds_of_silence", [0, 3, 24])
 def test_a_variable_rate_mp3_without_a_length_has_its_own(seconds_of_silence: int) -> None:
     """libsndfile takes the first frame's bit rate for that of all."""
     silence = np.zeros(seconds_of_silence * RATE, dtype=np.float32)
