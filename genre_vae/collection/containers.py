@@ -127,7 +127,7 @@ def refuse_truncated(present: float, promised: float) -> None:
     BadAudioError
         With the share.
     """
-    if present < MIN_PRESENT * promised:
+    if promised > 0 and present < MIN_PRESENT * promised:
         share = max(present, 0) / promised
         raise BadAudioError(f"truncated: {share:.0%} of the length its header claims is there")
 

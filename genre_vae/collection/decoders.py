@@ -312,7 +312,7 @@ def _packets(container: InputContainer, stream: AudioStream) -> Iterator[Packet[
     while True:
         try:
             packet = next(packets, None)
-        except av.FFmpegError:
+        except (av.FFmpegError, IndexError):  # the latter at the end, if damage has made streams
             return
         if packet is None:
             return

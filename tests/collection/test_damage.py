@@ -69,6 +69,12 @@ def test_sizes_that_were_not_known_when_a_file_was_written_promise_nothing() -> 
             np.testing.assert_array_equal(audio.load(bytes(file)).waveform, expected)
 
 
+def test_a_header_longer_than_its_file_is_told() -> None:
+    file = bytearray(written("AU", "PCM_16", song(3.0)))
+    file[4:12] = b"\x7f\0\0\0\xff\xff\xff\xff"  # where its samples begin, and how many
+    assert reason(bytes(file)).startswith("cannot be decoded")
+
+
 @pytest.mark.parametrize("name", ["noxing.mp3", "mp3.mp3", "aac.aac"])
 def test_a_little_junk_is_passed_and_much_is_told(name: str) -> None:
     whole, junk = content(name), np.random.default_rng(1).bytes(len(content(name)))
