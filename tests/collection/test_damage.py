@@ -47,8 +47,11 @@ def test_where_nothing_tells_what_is_there_is_read(name: str) -> None:
 @pytest.mark.parametrize("form", ["flac.flac", "wavpack.wv", "tta.tta", "mp3.mp3", "opus.opus"])
 def test_a_long_truncated_file_whose_middle_is_there_is_noticed(form: str) -> None:
     small = FORMATS[form]._replace(layout="mono", bit_rate=64_000, rate=24_000)
-    whole = encoded(small, np.tile(song(25.0), 4))
-    assert audio.load(whole).source.seconds == pytest.approx(100, abs=0.1)
+    if small.is_lossless:  # its frames are numbered
+        whole = encoded(small, np.tile(song(25.0), 4))
+    else:
+        whole = encoded(small, song(25.0), times=4)
+    assert audio.load(whole).source.seconds == pytest.approx(100, abs=0.3)
     assert reason(whole[: int(0.85 * len(whole))]).startswith("truncated: ")
 
 
@@ -118,6 +121,8 @@ def mutants(count: int, seed: int = 0) -> Iterator[tuple[str, bytes]]:
         name = names[number % len(names)]
         file = bytearray(content(name))
         for _ in range(rng.integers(1, 6)):
+            if len(file) < 400:
+                break
             early = rng.random() < 0.5  # where a header is
             at = int(rng.integers(0, min(len(file), 500) if early else len(file)))
             length = int(rng.integers(1, 300))
