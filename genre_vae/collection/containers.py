@@ -18,6 +18,7 @@ from genre_vae.collection import sniff
 MIN_PRESENT = 0.95  # of what its header promises; with less, a file is truncated
 _MAX_CHUNKS = 10_000  # a damaged file could seem to have millions
 _MAX_HEADER = 1 << 26  # bytes; the index of a film of hours is smaller
+_NOWHERE = 1 << 40  # behind the end of any file, and a place that every file system can seek to
 _OGG_TAIL = 1 << 17  # bytes; two pages at their greatest
 
 _FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")  # of ASF
@@ -126,7 +127,7 @@ def refuse_truncated(present: float, promised: float) -> None:
     BadAudioError
         With the share.
     """
-    if present < MIN_PRESENT * promised:
+    if promised > 0 and present < MIN_PRESENT * promised:
         share = max(present, 0) / promised
         raise BadAudioError(f"truncated: {share:.0%} of the length its header claims is there")
 
@@ -181,7 +182,7 @@ class _Chunk(NamedTuple):
 
 
 def _at(file: BinaryIO, offset: int, count: int) -> bytes:
-    file.seek(offset)
+    file.seek(min(offset, _NOWHERE))
     return file.read(count)
 
 

@@ -13,7 +13,7 @@ import io
 import re
 import struct
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from types import MappingProxyType, SimpleNamespace
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
@@ -104,7 +104,7 @@ def ways(file: BinaryIO, found: Found) -> Iterator[AbstractContextManager[Track]
     beginning = file.read(512)
     # libsndfile counts a tag in front as audio, and leaves out as much at the end
     if found.kind in _SNDFILE and not found.start and not _NOT_SNDFILE.search(beginning):
-        yield _sndfile(file)
+        yield _sndfile(file, found)
     counted = frame_count(file, found) if found.kind == "mp3" else None
     if counted and counted.is_constant and _agree(counted.size, found.size - found.start):
         yield _ffmpeg(file, found, counted.seconds)
@@ -116,11 +116,11 @@ def _agree(one: float, other: float) -> bool:
 
 
 @contextmanager
-def _sndfile(file: BinaryIO) -> Iterator[Track]:
+def _sndfile(file: BinaryIO, found: Found) -> Iterator[Track]:
     """A file as libsndfile reads it."""
     file.seek(0)  # an unbuffered file, so that its descriptor is there too
     # A descriptor has no name: beside a path, libsndfile would look for macOS's ._name.
-    opened = file if isinstance(file, io.BytesIO) else file.fileno()
+    opened = _guarded(file, found) if isinstance(file, io.BytesIO) else file.fileno()
     try:
         with soundfile.SoundFile(opened, closefd=False) as sound:
             if not 0 < sound.frames < _UNKNOWN:
@@ -258,25 +258,30 @@ def _measure(file: BinaryIO, found: Found, stated: float | None) -> _Length:
     return _Length(source, round(length * rate), pace, priming / rate)
 
 
+def _guarded(file: BinaryIO, found: Found) -> SimpleNamespace:
+    """A file for a decoder that is not its own: without a name, which would be taken for a hint,
+    beginning behind tags and junk, and silent where a damaged file asks for a place that is none:
+    an error there would be printed."""
+
+    def seek(offset: int, whence: int = 0) -> int:
+        end = found.size - found.start
+        place = offset + (0, file.tell() - found.start, end)[whence]
+        return file.seek(found.start + min(place, end)) - found.start if place >= 0 else -1
+
+    return SimpleNamespace(read=file.read, seek=seek, tell=lambda: file.tell() - found.start)
+
+
 @contextmanager
 def _stream(file: BinaryIO, found: Found) -> Iterator[tuple[InputContainer, AudioStream]]:
     """A file's container, and its audio stream."""
     import av  # 50 ms, and most files do without it
     from av.stream import Discard
 
-    def seek(offset: int, whence: int = 0) -> int:
-        end = found.size - found.start
-        place = offset + (0, file.tell() - found.start, end)[whence]
-        # what a damaged file asks for may be nowhere; an error here would be printed
-        return file.seek(found.start + min(place, end)) - found.start if place >= 0 else -1
-
-    # without a name, which FFmpeg would take for a hint, and beginning behind tags and junk
-    given = SimpleNamespace(read=file.read, seek=seek, tell=lambda: file.tell() - found.start)
     file.seek(found.start)
     is_probed = found.kind in _PROBED_KINDS
     try:
         container = av.open(
-            given,
+            _guarded(file, found),
             "r",
             format=None if is_probed else _FFMPEG.get(found.kind, found.kind),
             options={"format_whitelist": _PROBED} if is_probed else {},
@@ -307,7 +312,7 @@ def _packets(container: InputContainer, stream: AudioStream) -> Iterator[Packet[
     while True:
         try:
             packet = next(packets, None)
-        except av.FFmpegError:
+        except (av.FFmpegError, IndexError):  # the latter at the end, if damage has made streams
             return
         if packet is None:
             return
@@ -319,10 +324,13 @@ def _timed(
     container: InputContainer, stream: AudioStream, found: Found, begin: float, length: _Length
 ) -> Iterator[tuple[float, float, Packet[AudioStream]]]:
     """Packets with their times and lengths in seconds, from before `begin` on."""
+    import av
+
     clock, seconds, tick = -length.priming, 0.0, _tick(stream)
     is_sought = found.kind in _BY_FRAME and begin > _FAR
     if is_sought:
-        container.seek(int((begin - 2 * _PREROLL) / tick), stream=stream)
+        with suppress(av.FFmpegError):  # then it is read up to there
+            container.seek(int((begin - 2 * _PREROLL) / tick), stream=stream)
     for packet in _packets(container, stream):
         seconds = (packet.duration or 0) * tick * length.pace or seconds
         if is_sought:

@@ -47,8 +47,11 @@ def test_where_nothing_tells_what_is_there_is_read(name: str) -> None:
 @pytest.mark.parametrize("form", ["flac.flac", "wavpack.wv", "tta.tta", "mp3.mp3", "opus.opus"])
 def test_a_long_truncated_file_whose_middle_is_there_is_noticed(form: str) -> None:
     small = FORMATS[form]._replace(layout="mono", bit_rate=64_000, rate=24_000)
-    whole = encoded(small, song(45.0))
-    assert audio.load(whole).source.seconds == pytest.approx(45, abs=0.1)
+    if small.is_lossless:  # its frames are numbered
+        whole = encoded(small, np.tile(song(25.0), 4))
+    else:
+        whole = encoded(small, song(25.0), times=4)
+    assert audio.load(whole).source.seconds == pytest.approx(100, abs=0.3)
     assert reason(whole[: int(0.85 * len(whole))]).startswith("truncated: ")
 
 
@@ -67,6 +70,12 @@ def test_sizes_that_were_not_known_when_a_file_was_written_promise_nothing() -> 
             at = file.index(name) + (4 if form == "WAV" else 8)
             file[at : at + 4] = unknown.to_bytes(4, "little" if order == "little" else "big")
             np.testing.assert_array_equal(audio.load(bytes(file)).waveform, expected)
+
+
+def test_a_header_longer_than_its_file_is_told() -> None:
+    file = bytearray(written("AU", "PCM_16", song(3.0)))
+    file[4:12] = b"\x7f\0\0\0\xff\xff\xff\xff"  # where its samples begin, and how many
+    assert reason(bytes(file)).startswith("cannot be decoded")
 
 
 @pytest.mark.parametrize("name", ["noxing.mp3", "mp3.mp3", "aac.aac"])
@@ -112,6 +121,8 @@ def mutants(count: int, seed: int = 0) -> Iterator[tuple[str, bytes]]:
         name = names[number % len(names)]
         file = bytearray(content(name))
         for _ in range(rng.integers(1, 6)):
+            if len(file) < 400:
+                break
             early = rng.random() < 0.5  # where a header is
             at = int(rng.integers(0, min(len(file), 500) if early else len(file)))
             length = int(rng.integers(1, 300))
@@ -161,7 +172,7 @@ def read_quietly(folder: Path, count: int, seed: int) -> None:
 
 
 def test_random_damage_never_does_harm_nor_prints(tmp_path: Path) -> None:
-    read_quietly(tmp_path, 40, seed=0)
+    read_quietly(tmp_path, 40, seed=4)
 
 
 @pytest.mark.slow

@@ -79,7 +79,7 @@ def test_a_real_clip_is_the_same_in_every_format(gtzan_mini: Path) -> None:
             assert distance(found, reference, deviations) < limit, (path, name)
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", list(FORMATS)[::3])
 def test_neither_the_name_nor_the_way_of_giving_it_matters(tmp_path: Path, name: str) -> None:
     """A path and its content give the same, and so does a file with the name of another format."""
     expected = audio.load(content(name))
