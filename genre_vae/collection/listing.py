@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from genre_vae.collection.sniff import READ, sniff
+from genre_vae.collection.sniff import READ, not_audio, sniff
 
 AUDIO_SUFFIXES = frozenset(
     {".wav", ".wave", ".w64", ".rf64", ".au", ".snd", ".aif", ".aiff", ".aifc", ".caf", ".flac"}
@@ -36,6 +36,7 @@ AUDIO_SUFFIXES = frozenset(
         ".ra",
         ".rm",
         ".voc",
+        ".flv",
         ".avi",
     }
 )
@@ -250,9 +251,10 @@ def _inside(path: Path) -> str:
     if not beginning:
         return "not known as audio, and empty"
     kind = sniff(beginning)
-    if f".{kind}" in AUDIO_SUFFIXES:
-        return ""
-    return f"{kind}, not audio" if kind else "not known as audio"
+    if not kind:
+        return "not known as audio"
+    what = not_audio(kind)
+    return f"{what}, not audio" if what else ""
 
 
 def _identity(path: Path) -> tuple[int, int]:

@@ -73,7 +73,7 @@ def test_every_regular_file_is_a_track_a_companion_or_listed(tmp_path: Path) -> 
         ("jazz/half.mp3.part", "an unfinished download"),
         ("jazz/album.zip", "an archive: unpack it"),
         ("jazz/thing.xyz", "text, not audio"),
-        ("jazz/page", "web page, not audio"),
+        ("jazz/page", "a web page, not audio"),
         ("jazz/empty.xyz", "not known as audio, and empty"),
         ("blues again", "a link to blues, which is read already"),
         ("rock/loop", "a link to rock, which is read already"),
