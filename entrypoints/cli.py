@@ -72,7 +72,15 @@ class OptionType(click.ParamType[Any]):
         if self.has_auto and value == AUTO:
             return None
         try:
-            return read(self.kind, value) if isinstance(value, str) else value
+            if isinstance(value, str):
+                value.encode("utf-8")
+                return read(self.kind, value)
+            return value
+        except UnicodeEncodeError:
+            shown_value = value.encode("utf-8", "surrogateescape").decode(
+                "utf-8", "backslashreplace"
+            )
+            self.fail(f"{shown_value} is not UTF-8: rename it", param, ctx)
         except ValueError as error:
             self.fail(f"{error}{f', nor {AUTO!r}' if self.has_auto else ''}", param, ctx)
 

@@ -19,8 +19,9 @@ def main(run: Run, given: Given) -> None:
     Audio features that are not there yet are extracted first.
     """
     from genre_vae.stages.collect import collect
-    from genre_vae.stages.lyrics import lyrics
+    from genre_vae.stages.lyrics import check_lyrics, lyrics
 
+    check_lyrics(given)
     lyrics(run, given, collect(run, given))
 
 

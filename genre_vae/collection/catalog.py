@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,7 +21,7 @@ from genre_vae.collection import genres as where_from
 from genre_vae.collection.digests import content_digests, recall, remember
 from genre_vae.collection.genre_tables import GenreTable
 from genre_vae.collection.genres import AUTO, FOLDERS, SHOWN, Genres, base_of
-from genre_vae.collection.listing import LeftOut, listing, readable
+from genre_vae.collection.listing import LeftOut, Listing, listing, readable
 from genre_vae.collection.tags import Tags
 from genre_vae.collection.tags import read as read_tags
 from genre_vae.records import InputError, Loudness
@@ -152,7 +151,7 @@ def scan(
     if table is None and genres == AUTO:
         table = GenreTable.beside(folder, list(paths))
     chosen, lines = _genres(tracks, tags, genres, table, parents)
-    counts = [*_listed(len(paths), found.companions), *_left_out(left_out)]
+    counts = [_listed(paths, found, left_out), *_left_out(left_out)]
     return Catalog(
         folder,
         tracks.assign(genre=chosen.labels),
@@ -206,15 +205,24 @@ def _file(cache: Path | None, name: str) -> Path | None:
     return None if cache is None else cache / f"{name}.json"
 
 
-def _listed(tracks: int, companions: Counter[str]) -> list[str]:
-    """How many files are tracks, and how many lie beside them."""
-    beside = ", ".join(f"{count} {kind}" for kind, count in companions.most_common(SHOWN))
-    more = "" if len(companions) <= SHOWN else ", ..."
-    total = companions.total()
-    return [
-        f"{tracks} audio files"
-        + (f", {total} beside them that are none ({beside}{more})" if total else "")
-    ]
+def _listed(ids: Mapping[str, Path], found: Listing, left_out: Sequence[LeftOut]) -> str:
+    """How many files there are of each kind."""
+    parts = [f"{len(ids)} audio files"]
+    linked = len(set(found.linked) & set(ids.values()))
+    if linked:
+        parts[0] += f" ({linked} of them linked)"
+    companions = found.companions
+    if companions:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in companions.most_common(SHOWN))
+        more = "" if len(companions) <= SHOWN else ", ..."
+        parts.append(f"{companions.total()} beside them that are none ({kinds}{more})")
+    other = len(left_out) - len(found.others)
+    if other:
+        parts.append(f"{other} other{'s' * (other > 1)} left out")
+    if found.others:
+        more = len(found.others) > 1
+        parts.append(f"{len(found.others)} {'links and' if more else 'link or'} the like left out")
+    return ", ".join(parts)
 
 
 def _left_out(left_out: Sequence[LeftOut]) -> list[str]:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from genre_vae.collection import names
+from genre_vae.collection.genres import CHOICES
 from genre_vae.collection.tables import csv_table, decoded, json_table, plain
 from genre_vae.records import InputError
 
@@ -32,7 +33,7 @@ class Columns(NamedTuple):
 
 
 TRACKS = Columns(
-    ("trackid", "filename", "file", "path", "filepath", "track", "id", "name", "song"),
+    ("track_id", "filename", "file", "path", "filepath", "track", "id", "name", "song"),
     ("genre", "genretop", "label", "genres", "class", "category", "style"),
     "genres",
 )
@@ -66,7 +67,8 @@ class GenreTable:
         """
         if not path.is_file():
             what = "a folder, not a table" if path.is_dir() else "no such file"
-            raise InputError(f"{columns.option} {path}: {what}")
+            words = f" (or one of {', '.join(CHOICES)})" if columns is TRACKS else ""
+            raise InputError(f"{columns.option} {path}: {what}{words}")
         try:
             frame = _read(path, columns)
         except (OSError, ValueError) as error:  # InputError is one
@@ -77,12 +79,15 @@ class GenreTable:
         there = {plain(str(column)): column for column in reversed(frame.columns)}
         found: dict[str, Any] = {}
         for name, called in {"track": columns.key, "genre": columns.value, **FACTS}.items():
-            column = next((there[one] for one in called if one in there), None)
+            column = next((there[plain(one)] for one in called if plain(one) in there), None)
             if column is None and name not in FACTS:
                 listed = ", ".join(map(str, frame.columns[:12]))
                 raise InputError(
-                    f"{columns.option} {path}: no column called {called[0]} (or "
-                    f"{', '.join(called[1:4])}); there are {listed}"
+                    f"{columns.option} {path}: no column of {columns.option.partition('_')[0]}s; "
+                    f"one may be called {', '.join(called[:4])}; there are {listed}"
+                    if name == "genre"
+                    else f"{columns.option} {path}: no column of names; one may be called "
+                    f"{', '.join(called[:4])}; there are {listed}"
                 )
             found[name] = "" if column is None else frame[column]
         rows = pd.DataFrame(found).astype(str).apply(lambda column: column.str.strip())
@@ -114,7 +119,7 @@ class GenreTable:
         if not joined.key_of:
             raise InputError(
                 f"genres {self.name}: none of its {len(keys)} rows names a track: it has "
-                f"{keys[0]!r}, the collection {ids[0]!r}"
+                f"'{keys[0]}', the collection '{ids[0]}'"
             )
         rows = [joined.key_of.get(number, -1) for number in range(len(ids))]
         return self.rows.reindex(rows, fill_value="").reset_index(drop=True)
@@ -137,7 +142,9 @@ def _read(path: Path, columns: Columns) -> pd.DataFrame:
         lines = path.suffix.lower() != ".json"
         table = json_table(text, columns.key[0], columns.value[0], lines=lines)
     else:
-        table = csv_table(text, (*columns.key, *columns.value))
+        if not text.strip():
+            raise InputError("it is empty")
+        table = csv_table(text, map(plain, (*columns.key, *columns.value)))
     frame = pd.DataFrame(table.rows, columns=table.columns, dtype=object)
     return frame.where(frame.notna(), "")
 

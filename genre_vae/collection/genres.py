@@ -22,6 +22,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from genre_vae.collection.tags import Tags
+from genre_vae.records import InputError
 
 AUTO, FOLDERS, TAGS, NONE = CHOICES = ("auto", "folders", "tags", "none")
 BASES = ("genres_original", "genres")  # folders whose folders are genres, by their own name
@@ -51,7 +52,8 @@ def base_of(ids: Sequence[str]) -> str:
     found: Counter[str] = Counter()
     for track_id in ids:
         folders = track_id.split("/")[:-2]
-        place = next((folders.index(name) for name in BASES if name in folders), None)
+        plain = [folder.casefold() for folder in folders]
+        place = next((plain.index(name) for name in BASES if name in plain), None)
         if place is not None:
             found["/".join([*folders[: place + 1], ""])] += 1
     return min(found, key=lambda base: (-found[base], base), default="")
@@ -80,6 +82,11 @@ def choose(
     parents
         Genre -> the one that it counts as, the keys as `key_of` makes them: of a track's several
         genres the first with a parent is taken.
+
+    Raises
+    ------
+    InputError
+        If tags were asked for, and no track has a genre there.
     """
     base = base_of(ids)
     folders = [_first_folder(track_id.removeprefix(base)) for track_id in ids]
@@ -90,6 +97,8 @@ def choose(
         return _told(folders, FOLDERS, "from the folders", parents)
     share = sum(map(bool, tagged)) / max(1, len(ids))
     from_tags = f"from the tags of {sum(map(bool, tagged))} of {len(ids)} tracks"
+    if given == TAGS and not any(tagged):
+        raise InputError(f"genres=tags: none of the {len(ids)} tracks has a genre in its tags")
     if given == TAGS:
         return _told(tagged, TAGS, from_tags, parents)
     if table is not None:
@@ -125,10 +134,17 @@ def _told(
 ) -> Genres:
     """Genres with one spelling each, and the sentences about them."""
     if parents:
+        with_parent = sorted({_spelled(label) for label in labels if key_of(label) in parents})
         labels = [parents.get(key_of(label), label) for label in labels]
+        what = (
+            f"{named(with_parent)} count for their parents"
+            if with_parent
+            else (f"none is among the {len(parents)} genres of genre_parents")
+        )
+        whence = f"{whence}; {what}"
     spellings: dict[str, Counter[str]] = defaultdict(Counter)
     for label in labels:
-        spellings[key_of(label)][unicodedata.normalize("NFC", label)] += 1
+        spellings[key_of(label)][_spelled(label)] += 1
     chosen = {
         key: min(counts, key=lambda name: (-counts[name], name))
         for key, counts in spellings.items()
@@ -143,10 +159,16 @@ def _told(
             raw[key_of(label)].add(label)
     for key, names in sorted(raw.items()):
         if len(names) > 1:
-            distinct = sorted({unicodedata.normalize("NFC", name) for name in names})
-            same = " and ".join(distinct) if len(distinct) > 1 else "in two Unicode forms"
+            distinct = sorted({_spelled(name) for name in names})
+            same = (
+                " and ".join(distinct) if len(distinct) > 1 else "in several forms of its letters"
+            )
             lines.append(f"one genre for all of {chosen[key]}: {same}")
     return Genres(found, source, tuple(lines))
+
+
+def _spelled(label: str) -> str:
+    return " ".join(unicodedata.normalize("NFC", label).split())
 
 
 def _first_folder(below: str) -> str:
@@ -175,7 +197,7 @@ def _doubt(ids: Sequence[str], folders: Sequence[str], tags: Sequence[Tags]) -> 
     for folder, one in zip(folders, tags, strict=True):
         if folder and one.artist:
             artists[folder][key_of(one.artist)] += 1
-    tagged = [name for name in names if artists[name].total() > 1]
+    tagged = [name for name in names if artists[name]]
     is_artist = [key_of(name) in artists[name] for name in tagged]
     titled = [track_id.rpartition("/")[2] for track_id in ids]
     titles = [

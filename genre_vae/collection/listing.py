@@ -83,12 +83,16 @@ class Listing:
         the folders that could be read.
     others
         Links, folders, pipes and devices that are left out.
+    linked
+        The tracks among `tracks` that are reached by a link: they are no regular files of the
+        folder itself, nor are companions in linked folders.
     """
 
     tracks: list[Path] = field(default_factory=list)
     companions: Counter[str] = field(default_factory=Counter)
     files: list[LeftOut] = field(default_factory=list)
     others: list[LeftOut] = field(default_factory=list)
+    linked: list[Path] = field(default_factory=list)
 
     @property
     def left_out(self) -> list[LeftOut]:
@@ -199,6 +203,7 @@ def _follow(
     elif stat.S_ISDIR(mode):
         before = len(found.tracks)
         _enter(link, folder, found, entered, links)
+        found.linked.extend(found.tracks[before:])
         taken.update((_identity(path), path) for path in found.tracks[before:])
     elif not stat.S_ISREG(mode):
         found.others.append(LeftOut(name, "a link to a pipe or a device"))
@@ -209,6 +214,7 @@ def _follow(
         linked = Listing()
         _add(link, folder, linked, "")
         found.tracks.extend(linked.tracks)
+        found.linked.extend(linked.tracks)
         found.others.extend(linked.files)  # a link is no regular file of this folder
         taken.update((identity, path) for path in linked.tracks)
 

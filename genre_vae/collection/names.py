@@ -83,7 +83,7 @@ def name_variants(track_id: str) -> tuple[str, str, str]:
     """What a file made elsewhere may call a track, each normalised, the most precise first: its
     id, its path within the genres' folder, and its file's name."""
     path = normalise_name(track_id)
-    return path, re.sub("^genres(_original)?/", "", path), path.rpartition("/")[2]
+    return path, re.sub("^(.*/)?genres(_original)?/", "", path), path.rpartition("/")[2]
 
 
 def join(keys: Sequence[str], ids: Sequence[str], *, shared: bool = False) -> Joined:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import math
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -31,6 +32,7 @@ from threadpoolctl import ThreadpoolController
 from genre_vae.collection import audio
 from genre_vae.collection.catalog import Catalog
 from genre_vae.collection.digests import digest_since
+from genre_vae.collection.listing import readable
 from genre_vae.features import descriptor, stft
 from genre_vae.features.kept import Column, Kept, Row
 from genre_vae.features.loudness import adjusted, level
@@ -289,10 +291,12 @@ def extract_catalog(
         tracks = catalog.tracks.assign(reason=reasons)
         used, skipped = tracks[tracks["reason"] == ""], tracks[tracks["reason"] != ""]
         if len(skipped) > len(used):
+            kinds = Counter(reason.partition(":")[0] for reason in skipped["reason"])
+            counts = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(3))
             first = skipped.iloc[0]
             raise InputError(
-                f"{catalog.folder}: {len(skipped)} of {len(tracks)} audio files cannot be used, "
-                f"the first is {first['track_id']}: {first['reason']}"
+                f"{catalog.folder}: {len(skipped)} of {len(tracks)} audio files cannot be used "
+                f"({counts}); the first is {readable(first['track_id'])}: {first['reason']}"
             )
         if len(used) < MIN_TRACKS:
             raise InputError(

@@ -111,7 +111,7 @@ def _sentence_vectors(
         # what versions of its packages that do not fit raise when they are imported
         if isinstance(error, ModuleNotFoundError) and error.name == "sentence_transformers":
             raise InputError(
-                f"lyrics_model={model} needs sentence-transformers: pip install 'genre-vae[lyrics]'"
+                f"lyrics_model={model} needs sentence-transformers: pip install -e '.[lyrics]'"
             ) from error
         reason = " ".join(str(error).split())
         raise InputError(

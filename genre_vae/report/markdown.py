@@ -9,12 +9,14 @@ import numpy as np
 import pandas as pd
 from tabulate import tabulate
 
+from genre_vae.collection.listing import readable
 from genre_vae.evaluation.differences import Difference
 from genre_vae.evaluation.intervals import ALPHA, MIN_SEEDS
 from genre_vae.evaluation.metrics import CHANCE
 from genre_vae.evaluation.table import METRICS, ranking_metric
 from genre_vae.records import IntArray, StrArray
 
+LONGEST = 60  # characters of a file's name in a table
 SHOWN = ("ami", "nmi", "ari", "purity", "silhouette", "calinski_harabasz")  # metrics, in order
 
 
@@ -336,7 +338,7 @@ def placed_markdown(records: Sequence[Mapping[str, Any]]) -> str:
         headers.insert(3, "in words")
     cells = []
     for record in records:
-        file = record["file"].replace("|", "\\|")
+        file = _short(record["file"]).replace("|", "\\|")
         if "error" in record:
             cells.append((file, "", *[""] * (len(headers) - 3), record["error"]))
             continue
@@ -344,11 +346,21 @@ def placed_markdown(records: Sequence[Mapping[str, Any]]) -> str:
         if record["genre"] is not None:
             genre = f"{record['genre']} ({record['genre_share']:.0%} of the cluster)"
         far = ", unlike anything here" if record["unlike_anything"] else ""
-        near = [f"{one['track_id']} ({one['distance']:.3g})" for one in record["neighbours"][:3]]
+        near = [
+            f"{_short(one['track_id'])} ({one['distance']:.3g})" for one in record["neighbours"][:3]
+        ]
         distance = f"{record['distance']:.3g}, percentile {record['percentile']:.0f}{far}"
         tags = [", ".join(record["words"])] if tagged else []
         cells.append((file, record["cluster"], genre, *tags, distance, ", ".join(near)))
-    return _pipe(cells, headers)
+    bad = sum("error" in record for record in records)
+    placed = f"{len(records) - bad} of {len(records)} files placed"
+    return f"{_pipe(cells, headers)}\n\n{placed}{', the others with why' if bad else ''}.\n"
+
+
+def _short(name: str) -> str:
+    """A name on one line, without its middle where it is long."""
+    name = readable(name)
+    return name if len(name) <= LONGEST else f"{name[: LONGEST // 2]}...{name[-LONGEST // 2 :]}"
 
 
 def first_member(scores: pd.DataFrame, *, labelled: bool) -> str:

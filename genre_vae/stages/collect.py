@@ -122,7 +122,7 @@ def extract(record: Recorder, catalog: Catalog, *, config: ExtractConfig) -> Col
     record.metrics({"faults": faults["track_id"].nunique()})
     record.note = "\n".join(
         [
-            f"{len(mfcc)} tracks {_where(mfcc)}, {_count(len(skipped), 'file')} left out",
+            f"{len(mfcc)} tracks {_where(mfcc)}, {_used(len(catalog.tracks), len(skipped))}",
             *_skipped(skipped),
             *_noted(sources),
             *_bands(mfcc),
@@ -143,6 +143,11 @@ def kept_of(function: Callable[..., object], columns: Sequence[Column], *setting
     code = cache.code_of(function)
     key = cache.fingerprint(function.__qualname__, settings, (), code)
     return Kept(default_folder() / f"{function.__name__}-{key}", columns)
+
+
+def _used(files: int, skipped: int) -> str:
+    what = _count(files, "audio file")
+    return f"{skipped} of {what} cannot be used" if skipped else f"of {what}"
 
 
 def _skipped(skipped: pd.DataFrame) -> list[str]:
@@ -202,6 +207,8 @@ def catalog_of(run: Run, given: Given) -> Catalog:
     folder = data_folder(run, given)
     table = None
     if given.genres not in genres.CHOICES:
+        if not given.genres.strip():
+            raise InputError(f"genres is empty: name a table, or {', '.join(genres.CHOICES)}")
         table = GenreTable.load(given.path(given.genres))
     catalog = scan(
         folder,
@@ -229,8 +236,15 @@ def _parents(given: Given) -> dict[str, str]:
     if not given.genre_parents:
         return {}
     rows = GenreTable.load(given.path(given.genre_parents), PARENTS).rows
-    pairs = zip(rows["track"].tolist(), rows["genre"].tolist(), strict=True)
-    return {genres.key_of(genre): parent for genre, parent in pairs if parent}
+    found: dict[str, str] = {}
+    for genre, parent in zip(rows["track"].tolist(), rows["genre"].tolist(), strict=True):
+        key = genres.key_of(genre)
+        if parent and found.setdefault(key, parent) != parent:
+            raise InputError(
+                f"genre_parents {given.genre_parents}: {genre!r} has two parents, {found[key]!r} "
+                f"and {parent!r}"
+            )
+    return found
 
 
 def data_folder(run: Run, given: Given) -> Path:

@@ -16,7 +16,7 @@ from genre_vae.stages.audit import Audits, audit
 from genre_vae.stages.count import count
 from genre_vae.stages.fuse import fuse
 from genre_vae.stages.inputs import Inputs, inputs, on_descriptor
-from genre_vae.stages.lyrics import Words, lyrics
+from genre_vae.stages.lyrics import Words, check_lyrics, lyrics
 from genre_vae.stages.train import train
 from genre_vae.tracking.run import Run
 from genre_vae.tracking.stage import Artifact
@@ -70,6 +70,8 @@ def embed(
     InputError
         If no method is left.
     """
+    if reads_lyrics:
+        check_lyrics(given)
     seen = inputs(run, given)
     made = Made(seen, count(run, given, seen))
     if reads_lyrics:  # before anything is trained: what is wrong with a file shows at once

@@ -113,6 +113,23 @@ def lyrics(run: Run, given: Given, audio: Artifact[Collection]) -> Artifact[Word
     return run.do(embed_lyrics, audio, songs, config=config, title=title)
 
 
+def check_lyrics(given: Given) -> None:
+    """Read a file of lyrics that was named, before any audio is.
+
+    Raises
+    ------
+    InputError
+        What is wrong with it.
+    """
+    from genre_vae.collection import lyrics_files
+
+    if given.lyrics is None or given.lyrics in (*GENERATED, TAGS, "none"):
+        return
+    kind, _ = _resolved(given, given.typed_in)
+    key = None if given.lyrics_match == "index" else given.lyrics_id
+    lyrics_files.load(Path(kind), id_column=key, text_column=given.lyrics_text)
+
+
 def _songs(given: Given, kind: str, audio: Artifact[Collection]) -> SongFile:
     """The songs of a file, of a folder of them, or in the tracks' tags."""
     from genre_vae.collection import lyrics_files, tags

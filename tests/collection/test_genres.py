@@ -39,6 +39,7 @@ def library(*, genre: str = "", artists: int = 6, albums: int = 2) -> tuple[list
             ["archive/Data/genres_original/rock/a.wav", "cover/b.wav"],
             "archive/Data/genres_original/",
         ),
+        (["My Data/Genres/rock/a.wav"], "My Data/Genres/"),
         (["genres/a.wav"], ""),  # a folder of files, not of folders
         (["a/genres/x/1.wav", "b/genres/x/1.wav", "b/genres/x/2.wav"], "b/genres/"),
     ],
@@ -93,6 +94,12 @@ def test_folders_of_one_artist_each_are_no_genres_whatever_they_are_called() -> 
     assert chosen(ids, several).labels[:4] == ["shelf 0"] * 3 + ["shelf 1"]
 
 
+def test_singles_by_one_artist_each_are_no_genres() -> None:
+    ids = [f"Single {n}/song.flac" for n in range(6)]
+    tags = [Tags(("Rock",) if n % 2 else ("Pop",), f"singer {n % 3}", "", "") for n in range(6)]
+    assert chosen(ids, tags).source == "tags"
+
+
 def test_folders_of_folders_are_genres_only_if_their_names_are_known() -> None:
     unknown = [f"Somebody {n}/Album/{k}.wav" for n in range(4) for k in range(2)]
     assert chosen(unknown).source == "none"
@@ -135,8 +142,9 @@ def test_spellings_of_one_genre_are_one_and_it_is_said() -> None:
         "Hip-Hop/f.wav",
     ]
     found = chosen([*ids, "hip hop/g.wav"])
+    assert chosen(["ROCK /a.wav", "blues/b.wav"]).labels == ["ROCK", "blues"]
     assert found.labels == [nfc, nfc, "rock", "rock", "rock", "Hip-Hop", "Hip-Hop"]
-    assert "one genre for all of Flé: in two Unicode forms" in found.lines
+    assert "one genre for all of Flé: in several forms of its letters" in found.lines
     assert "one genre for all of rock: Rock and rock" in found.lines
 
 
@@ -145,6 +153,14 @@ def test_a_parent_counts_for_its_genres() -> None:
     tags = [Tags(("Live", "indie rock")), Tags(("Bebop",)), Tags(("Polka",))]
     found = choose(["a.mp3", "b.mp3", "c.mp3"], tags, given="auto", parents=parents)
     assert found.labels == ["Rock", "Jazz", "Polka"]
+    assert "Bebop, indie rock count for their parents" in found.lines[0]
+    none = choose(["x/a.mp3", "y/b.mp3"], [NOTHING] * 2, given="folders", parents=parents)
+    assert "none is among the 2 genres of genre_parents" in none.lines[0]
+
+
+def test_tags_that_were_asked_for_and_are_not_there_are_an_error() -> None:
+    with pytest.raises(InputError, match="none of the 1 tracks has a genre in its tags"):
+        chosen(["rock/a.wav"], given="tags")
 
 
 def test_the_order_of_tracks_changes_nothing() -> None:
@@ -201,6 +217,12 @@ def test_a_table_is_read_in_every_form(tmp_path: Path, suffix: str) -> None:
     assert rows["genre"].tolist() == ["jazz", "", "rock"]
 
 
+def test_a_longer_path_names_a_track_within_the_folder_of_genres(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("path,genre\n/m/blues/blues.00000.wav,Blues\n")
+    ids = ["Data/genres_original/blues/blues.00000.wav", "Data/genres_original/rock/x.wav"]
+    assert GenreTable.load(tmp_path / "t.csv").of(ids)["genre"].tolist() == ["Blues", ""]
+
+
 def test_a_table_of_parents(tmp_path: Path) -> None:
     (tmp_path / "parents.csv").write_text("genre;parent\nIndie Rock;Rock\n")
     rows = GenreTable.load(tmp_path / "parents.csv", PARENTS).rows
@@ -210,7 +232,7 @@ def test_a_table_of_parents(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "cannot be read as a table"),
+        (b"", "it is empty"),
         (b"name,mood\na,b\n", "no column"),
         (b"genre\nrock\n", "no column"),
         (b"track_id,genre\nnowhere.wav,rock\n", "none of its 1 rows names a track"),

@@ -38,6 +38,8 @@ from tests.helpers import (
         ("features", ["--data", "   "], "data is empty"),
         ("features", ["--data", "~nobody_of_that_name/x"], "is no path"),
         ("features", ["--data", "x" * 5000], "File name too long"),
+        ("features", ["--data", "m\udcfcsik"], "m\\xfcsik is not UTF-8: rename it"),
+        ("predict", ["--file", "caf\udce9.wav"], "caf\\xe9.wav is not UTF-8: rename it"),
         ("features", ["--data", "/nowhere/at/all"], "no folder at /nowhere/at/all"),
     ],
 )

@@ -48,7 +48,9 @@ def test_a_library_of_artists_is_read_by_its_tags(
     result = invoke(runner, "features", "--data", str(library))
     assert result.exit_code == 0, result.output
     said = [" ".join(line.split()) for line in result.output.splitlines()]
-    assert "data 19 audio files, 1 beside them that are none (1 .jpg)" in said
+    counted = "19 audio files, 1 beside them that are none (1 .jpg), 1 other left out"
+    assert f"data {counted}, 1 link or the like left out" in said
+    assert "18 tracks in 2 genres, 1 of 19 audio files cannot be used" in said
     assert "data left out: tune.mid: notes and no sound (MIDI)" in said
     assert "data left out: loop: a link to a folder that this one lies in" in said
     whence = "genres from the tags of 18 of 19 tracks (the folders look like artists: Band 0x, "
@@ -93,11 +95,20 @@ def test_what_genres_are_taken_from_can_be_said(
         (["--genres", "folders"], "from the folders: Band 0x, Band 1x, Band 2x and 3 more"),
         (["--genres", "none"], "none, as asked"),
         (table, "from genres.csv, which has 18 of 19 tracks"),
-        ([*table, "--genre_parents", str(tmp_path / "parents.csv")], "tracks: Reggae"),
+        (
+            [*table, "--genre_parents", str(tmp_path / "parents.csv")],
+            "Dub, Ska count for their parents: Reggae",
+        ),
     ):
         result = invoke(runner, "features", "--data", str(library), *arguments)
         assert result.exit_code == 0, result.output
         assert said in result.output
+    (tmp_path / "parents.csv").write_text("genre,parent\nska,Reggae\nSka,Punk\n")
+    two = invoke(
+        runner, "features", "--data", str(library), "--genre_parents", str(tmp_path / "parents.csv")
+    )
+    assert two.exit_code == 2
+    assert "'Ska' has two parents, 'Reggae' and 'Punk'" in two.output
     for value, said in (("nowhere.csv", "no such file"), (str(tmp_path), "a folder, not a table")):
         refused = invoke(runner, "features", "--data", str(library), "--genres", value)
         assert refused.exit_code == 2

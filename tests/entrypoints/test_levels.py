@@ -27,7 +27,7 @@ from tests.helpers import (
 def test_easy_makes_everything_it_promises(runner: CliRunner, store: Path, corpus: Path) -> None:
     result = invoke(runner, "easy", "--data", str(corpus), *QUICK, "--seeds", "3")
     assert result.exit_code == 0, result.output
-    assert "20 tracks in 10 genres, 0 files left out" in result.output
+    assert "20 tracks in 10 genres, of 20 audio files" in result.output
     assert "PCA + k-means" in result.output
     client = MlflowClient()
     all_runs = client.search_runs(["0"], max_results=100)

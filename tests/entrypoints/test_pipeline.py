@@ -25,7 +25,7 @@ def test_real_clips_score_what_they_were_measured_to(
 ) -> None:
     result = invoke(runner, "easy", "--data", str(gtzan_mini))
     assert result.exit_code == 0, result.output
-    assert "100 tracks in 10 genres, 0 files left out" in result.output
+    assert "100 tracks in 10 genres, of 100 audio files" in result.output
     parent = MlflowClient().search_runs(["0"], "tags.entry_point = 'easy'")[0]
     table = pd.read_csv(local_artifacts(parent) / "easy_task_metrics.csv")
     nmi = table.set_index("method")["nmi"]
@@ -56,7 +56,7 @@ def test_bad_files_among_real_ones(
     before = FeatureSet.load(local_artifacts(run_of("features")), "mfcc")
     result = invoke(runner, "features", "--data", str(folder))
     assert result.exit_code == 0, result.output
-    assert "102 tracks in 10 genres, 4 files left out" in result.output
+    assert "102 tracks in 10 genres, 4 of 106 audio files cannot be used" in result.output
     run = run_of("features")
     assert run.data.metrics["skipped"] == 4
     artifacts = local_artifacts(run)

@@ -167,7 +167,7 @@ def test_without_the_extra_a_sentence_model_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)
-    with pytest.raises(InputError, match=r"pip install 'genre-vae\[lyrics\]'"):
+    with pytest.raises(InputError, match=r"pip install -e '\.\[lyrics\]'"):
         embed(with_gaps(), model="all-MiniLM-L6-v2")
 
 

@@ -222,7 +222,8 @@ def test_answers_of_a_model_are_flat_in_a_table() -> None:
 @pytest.mark.parametrize("tags", [[], ["guitar", "loud"]])
 def test_answers_of_a_model_are_one_line_each(tags: list[str]) -> None:
     answer = {**PLACED, "words": tags} if tags else PLACED
-    header, _, placed, broken = placed_markdown([answer, BROKEN]).splitlines()
+    header, _, placed, broken, _, counted = placed_markdown([answer, BROKEN]).splitlines()
+    assert counted == "1 of 2 files placed, the others with why."
     assert ("in words" in header) == ("guitar, loud" in placed) == bool(tags)
     assert "a\\|b.wav" in placed
     assert "rock (50% of the cluster)" in placed
