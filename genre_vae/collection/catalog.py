@@ -220,8 +220,8 @@ def _listed(ids: Mapping[str, Path], found: Listing, left_out: Sequence[LeftOut]
     if other:
         parts.append(f"{other} other{'s' * (other > 1)} left out")
     if found.others:
-        several = len(found.others) > 1
-        parts.append(f"{len(found.others)} {'links and' if several else 'link or'} the like left out")
+        which = "links and" if len(found.others) > 1 else "link or"
+        parts.append(f"{len(found.others)} {which} the like left out")
     return ", ".join(parts)
 
 
