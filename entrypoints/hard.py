@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     *("condition_dim", *group("convolutions", "figures", "register", "seeds", "workers")),
 )
 def main(run: Run, given: Given) -> None:
-    """Hard level: thirteen methods, among them baselines, VAEs, CVAEs, contrastive models, fusions
+    """Hard level: twelve methods, among them baselines, VAEs, CVAEs, a contrastive encoder, fusions
     with lyrics and an oracle; an audit of what carries the label; which differences are noise."""
     from genre_vae import levels
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     *(*group("training"), "condition_dim", *group("convolutions", "seeds", "workers")),
 )
 def main(run: Run, given: Given) -> None:
-    """Medium level: PCA, VAE, ConvVAE and two contrastive models, the middle two with lyrics as
+    """Medium level: PCA, VAE, ConvVAE and a contrastive encoder, the middle two with lyrics as
     well, each with five clusterers."""
     from genre_vae import levels
 

@@ -301,7 +301,7 @@ class Options:
         "convolutions",
         "Weight of the contrastive term in the ConvVAE's objective, which is in nats, 0 for none; "
         "'auto': conv_vae 0, contrastive_vae 10000. In medium, hard and main a number is for "
-        "contrastive_vae alone.",
+        "contrastive_vae alone, which methods= asks for.",
     )
     temperature: float = option(
         0.2, Number(0, 100, above=True), "convolutions", "Temperature of the contrastive term."

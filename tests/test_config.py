@@ -4,7 +4,7 @@ import pytest
 
 from genre_vae import methods
 from genre_vae.config import Counted, Given
-from genre_vae.levels import EASY, HARD, LEVELS, MEDIUM
+from genre_vae.levels import EASY, HARD, LEVELS, MEDIUM, Level
 from genre_vae.methods import BY_KEY, Method
 
 
@@ -39,6 +39,14 @@ def test_beta_is_its_owners_where_there_is_one(among: list[Method], with_beta: s
     given = Given(beta=9.0)
     trained = [method for method in among if method.train is not None]
     assert {one.key for one in trained if given.train(one, among=among).beta == 9} == with_beta
+
+
+@pytest.mark.parametrize("level", [MEDIUM, HARD])
+def test_the_contrastive_vae_is_made_where_it_is_asked_for_alone(level: Level) -> None:
+    assert "contrastive_vae" not in {method.key for method in level.chosen(Given())}
+    asked = Given(methods=("contrastive_vae",))
+    assert [method.key for method in level.chosen(asked)] == level.compared(asked)
+    assert level.compared(asked) == ["contrastive_vae"]
 
 
 def test_contrast_is_its_owners_where_there_is_one() -> None:

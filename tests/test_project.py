@@ -86,7 +86,7 @@ def test_choices_are_what_the_package_knows() -> None:
 def test_the_levels_owners_and_fusions_are_methods() -> None:
     for level in levels.LEVELS.values():
         keys = [method.key for method in level.own]
-        assert list(level.methods) == keys
+        assert [*level.methods, *level.on_request] == keys
         assert set(level.beside) | set(level.figures) <= set(keys)
         assert len(set(keys)) == len(keys)
 

@@ -97,9 +97,10 @@ def load(path: Path) -> TrainedModel:
 
 class MemberState(NamedTuple):
     """The part of a training's state that belongs to one member: its random generator's state, the
-    weights of its best epoch so far, and its history."""
+    order of the tracks in this pass, the weights of its best epoch so far, and its history."""
 
     generator: Tensor
+    order: Tensor
     best: dict[str, Tensor]
     history: list[Epoch]
 
@@ -123,6 +124,7 @@ def save_state(
             "members": [
                 {
                     "generator": member.generator,
+                    "order": member.order,
                     "best": member.best,
                     "history": [tuple(epoch) for epoch in member.history],
                 }
@@ -157,6 +159,7 @@ def load_state(
     return [
         MemberState(
             own["generator"],
+            own["order"],
             own["best"],
             [Epoch(int(row[0]), *row[1:]) for row in own["history"]],
         )

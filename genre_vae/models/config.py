@@ -46,7 +46,10 @@ class TrainConfig:
     temperature
         Temperature of the contrastive term.
     epochs
-        The most passes over the tracks.
+        The most epochs. One is a pass over the training tracks, or a part of a pass.
+    epoch_steps
+        The most training steps of an epoch: of more tracks an epoch is a part of a pass, so that
+        a training costs the same however many tracks there are.
     patience
         Epochs without a lower validation loss after which training stops.
     batch_size
@@ -54,7 +57,8 @@ class TrainConfig:
     lr
         Learning rate of Adam.
     val_fraction
-        Share of the tracks held out for early stopping.
+        Share of the tracks held out for early stopping, which is of so many at the most as
+        `genre_vae.models.members.split` says.
     seed
         Seed for the split, the initial weights, the order of batches and the noise.
     device
@@ -74,6 +78,7 @@ class TrainConfig:
     contrast: float = 0.0
     temperature: float = 0.2
     epochs: int = 500
+    epoch_steps: int = 6  # 192 tracks in batches of 32
     patience: int = 50  # with 20 the validation loss of dense models was still falling
     batch_size: int = 32
     lr: float = 1e-3

@@ -71,7 +71,7 @@ def variance_explained(trained: TrainedModel, features: FeatureSet) -> float:
         The tracks that it was trained on and those held out, found as the training found them.
     """
     config = trained.config
-    training = members.split(features.ids, val_fraction=config.val_fraction, seed=config.seed)
+    training = members.training_rows(features, config)
     windowed = features.values.ndim > 2
     known = None if windowed else trained.scaler.transform(features.values[training]).mean(axis=0)
     ids = features.ids[~training]

@@ -23,6 +23,7 @@ from genre_vae.scaling import Scaler
 
 # dB below the peak, [-80, 0], -> [0, 1]: fixed, so there is nothing to fit
 MEL_SCALER = Scaler(np.full(1, -80, np.float32), np.full(1, 80, np.float32))
+MOST_HELD_OUT = 64  # tracks: more say little more of when to stop, and cost time in every epoch
 BoolArray = npt.NDArray[np.bool_]
 
 
@@ -41,9 +42,9 @@ def split(
     ----------
     ids : (n,)
     val_fraction
-        The share to hold out. Of all sums of whole artists' tracks the nearest is taken, from one
-        track to half of them, or four times the share; where there is none, artists are not kept
-        apart.
+        The share to hold out, up to 64 tracks. Of all sums of whole artists' tracks the nearest is
+        taken, from one track to half of them, or four times the share; where there is none,
+        artists are not kept apart.
     seed
     artists : (n,)
         ``""`` where unknown.
@@ -52,7 +53,7 @@ def split(
     -------
     (n,) bool
     """
-    wanted = min(max(1, round(val_fraction * len(ids))), len(ids) - 1)
+    wanted = min(max(1, round(val_fraction * len(ids))), len(ids) - 1, MOST_HELD_OUT)
     owners = ids if artists is None else np.where(artists == "", ids, np.char.add("\0", artists))
     names, owner, sizes = np.unique(owners, return_inverse=True, return_counts=True)
     hashes = [hashlib.blake2b(f"{seed}\0{name}".encode()).digest() for name in names.tolist()]
@@ -62,6 +63,16 @@ def split(
     if held_out is None:
         return split(ids, val_fraction=val_fraction, seed=seed)
     return ~np.isin(owner, np.array(order)[held_out])
+
+
+def training_rows(features: FeatureSet, config: TrainConfig) -> BoolArray:
+    """The `split` of features in a training: (n,), False where a track is held out."""
+    return split(
+        features.ids,
+        val_fraction=config.val_fraction,
+        seed=config.seed,
+        artists=features.groups.get("artist"),
+    )
 
 
 def _adding_up(sizes: Sequence[int], wanted: int, *, most: int) -> list[int] | None:
@@ -91,7 +102,8 @@ def _adding_up(sizes: Sequence[int], wanted: int, *, most: int) -> list[int] | N
 class Member:
     """What belongs to one member of a training: all but the weights that are being trained.
 
-    `train` and `val` are rows; `train_condition` (n,) is the condition of each track in training
+    `train` and `val` are rows; `order` is that of the training tracks in this pass, which several
+    epochs may share; `train_condition` (n,) is the condition of each track in training
     and `encode_condition` (n,) the one that it is encoded with, for a CVAE; `weights` are those of
     the best epoch so far.
     """
@@ -105,17 +117,13 @@ class Member:
     encode_condition: Tensor
     # On the CPU whatever the device, so that a seed means the same batches and noise everywhere.
     generator: torch.Generator
+    order: Tensor
     history: list[Epoch]
     weights: dict[str, Tensor]
 
     @classmethod
     def begin(cls, features: FeatureSet, config: TrainConfig) -> Member:
-        training = split(
-            features.ids,
-            val_fraction=config.val_fraction,
-            seed=config.seed,
-            artists=features.groups.get("artist"),
-        )
+        training = training_rows(features, config)
         windowed = features.values.ndim > 2
         # statistics of the training tracks only
         scaler = MEL_SCALER if windowed else Scaler.of(features, training)
@@ -133,7 +141,10 @@ class Member:
         train, val = (torch.from_numpy(np.flatnonzero(rows)) for rows in (training, ~training))
         encoded = torch.zeros_like(condition) if config.encode_as == "unknown" else condition
         generator = torch.Generator().manual_seed(config.seed)
-        return cls(config, scaler, conditioner, train, val, condition, encoded, generator, [], {})
+        order = torch.arange(len(train))
+        return cls(
+            config, scaler, conditioner, train, val, condition, encoded, generator, order, [], {}
+        )
 
     @property
     def is_training(self) -> bool:
@@ -151,15 +162,19 @@ class Member:
         """The model with its initial weights."""
         return build(self.config, shape, self.conditioner.n_conditions if self.conditioner else 0)
 
-    def draw(self, n_windows: int, views: int) -> tuple[Tensor, Tensor]:
-        """An order (n,) of the training tracks, and different windows (n, views) for each of them
-        (not in that order)."""
-        n = len(self.train)
-        order = torch.randperm(n, generator=self.generator)
+    def draw(
+        self, n_windows: int, views: int, *, part: int = 0, parts: int = 1
+    ) -> tuple[Tensor, Tensor]:
+        """The training tracks (n,) of an epoch, which is one of the equal `parts` of a pass, and
+        different windows (n, views) of each. The first part draws the order of the pass."""
+        if part == 0:
+            self.order = torch.randperm(len(self.train), generator=self.generator)
+        drawn = self.order.tensor_split(parts)[part]
+        n = len(drawn)
         if views == 1:
-            return order, torch.randint(n_windows, (n, 1), generator=self.generator)
+            return drawn, torch.randint(n_windows, (n, 1), generator=self.generator)
         shuffled = torch.rand(n, n_windows, generator=self.generator).argsort(dim=1)
-        return order, shuffled[:, :views]
+        return drawn, shuffled[:, :views]
 
     def noise(self, b: int) -> Tensor:
         """(b, k) standard normal."""

@@ -6,6 +6,7 @@ track, ``d`` input dimensions, ``k`` latent dimensions.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -194,6 +195,8 @@ class _Ensemble:
         self.each = torch.arange(len(self.members))[:, None]
         self.train = torch.stack([member.train for member in self.members])
         self.val = torch.stack([member.val for member in self.members])
+        # Every part of a pass has the same number of tracks, or one less.
+        self.parts = math.ceil(self.train.shape[1] / (config.epoch_steps * config.batch_size))
         self.train_condition = torch.stack([member.train_condition for member in self.members])
         self.encode_condition = torch.stack([member.encode_condition for member in self.members])
         # Validation sees the same windows in every epoch, or its loss would be a lottery.
@@ -243,17 +246,18 @@ class _Ensemble:
         )
 
     def train_epoch(self) -> tuple[Tensor, Tensor | None]:
-        """One pass over the training tracks of every member: its mean loss and, where the decoder
-        is calibrated, its variance, (m,) each."""
+        """One pass over the training tracks of every member, or the next part of one: its mean loss
+        and, where the decoder is calibrated, its variance, (m,) each."""
         self.model.train()
         total, squared = torch.zeros(2, len(self.members), device=self.device)
-        draws = [member.draw(self.n_windows, self.views) for member in self.members]
+        which = {"part": self.epochs % self.parts, "parts": self.parts}
+        draws = [member.draw(self.n_windows, self.views, **which) for member in self.members]
         order = torch.stack([order for order, _ in draws])  # (m, n)
         drawn = torch.stack([windows for _, windows in draws])  # (m, n, views)
-        for batch in torch.split(order, self.config.batch_size, dim=1):
+        for places in torch.split(torch.arange(order.shape[1]), self.config.batch_size):
             # a window of each track of the batch, then another of each, ...
-            rows = self.train.gather(1, batch).repeat(1, self.views)
-            windows = torch.cat([view.gather(1, batch) for view in drawn.unbind(dim=2)], dim=1)
+            rows = self.train.gather(1, order[:, places]).repeat(1, self.views)
+            windows = torch.cat(drawn[:, places].unbind(dim=2), dim=1)
             b = rows.shape[1]
             noise = torch.cat([member.noise(b) for member in self.members]).to(self.device)
             condition = self.train_condition[self.each, rows].flatten()
@@ -269,7 +273,7 @@ class _Ensemble:
             self.optimizer.zero_grad()
             found.total.sum().backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
-            share = batch.shape[1] / self.train.shape[1]
+            share = len(places) / order.shape[1]
             total += found.total.detach() * share
             if variance is not None:
                 squared += variance * share
@@ -318,7 +322,7 @@ class _Ensemble:
     def write(self, checkpoint: Path) -> None:
         """Write the last state."""
         states = [
-            MemberState(member.generator.get_state(), member.weights, member.history)
+            MemberState(member.generator.get_state(), member.order, member.weights, member.history)
             for member in self.members
         ]
         seeds = [member.config.seed for member in self.members]
@@ -330,5 +334,6 @@ class _Ensemble:
         states = load_state(checkpoint, self.config, seeds, self.model, self.optimizer)
         for member, state in zip(self.members, states, strict=True):
             member.generator.set_state(state.generator)
+            member.order = state.order
             member.weights = state.best
             member.history = state.history

@@ -137,7 +137,7 @@ def _reconstructed(embedding: Embedding, path: Path, features: FeatureSet) -> Re
 
     trained = checkpoint.load(path)
     config = trained.config
-    held_out = ~members.split(features.ids, val_fraction=config.val_fraction, seed=config.seed)
+    held_out = ~members.training_rows(features, config)
     tracks = held_out_examples(features, held_out)
     back = encoding.reconstruct(trained, tracks)
     if features.values.ndim == 2:
