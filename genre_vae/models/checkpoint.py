@@ -143,7 +143,8 @@ def load_state(
 ) -> list[MemberState]:
     """Read what `save_state` wrote into a model and its optimizer.
 
-    More epochs may be asked of a state than it was made with.
+    More epochs may be asked of a state than it was made with, unless its learning rate follows
+    their number.
 
     Raises
     ------
@@ -152,7 +153,8 @@ def load_state(
     """
     state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
     asked = asdict(replace(config, seed=seeds[0]))
-    if state["config"] | {"epochs": config.epochs} != asked or state["seeds"] != list(seeds):
+    more = {} if config.annealed else {"epochs": config.epochs}
+    if state["config"] | more != asked or state["seeds"] != list(seeds):
         raise InputError(f"{path}: the checkpoint belongs to another configuration")
     model.load_state_dict(state["last"])
     optimizer.load_state_dict(state["optimizer"])

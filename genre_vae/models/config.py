@@ -56,6 +56,9 @@ class TrainConfig:
         Tracks in a training step.
     lr
         Learning rate of Adam.
+    annealed
+        Whether the learning rate rises over the first tenth of the epochs and then falls to 0, by
+        half a cosine; else it stays the same.
     val_fraction
         Share of the tracks held out for early stopping, which is of so many at the most as
         `genre_vae.models.members.split` says.
@@ -78,10 +81,11 @@ class TrainConfig:
     contrast: float = 0.0
     temperature: float = 0.2
     epochs: int = 500
-    epoch_steps: int = 6  # 192 tracks in batches of 32
+    epoch_steps: int = 3  # 96 tracks in batches of 32
     patience: int = 50  # with 20 the validation loss of dense models was still falling
     batch_size: int = 32
     lr: float = 1e-3
+    annealed: bool = False
     val_fraction: float = 0.1
     seed: int = 0
     device: str | None = None

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genre_vae.models import stacking
+from genre_vae.models import initial, stacking
 from genre_vae.models.checkpoint import (
     Epoch,
     MemberState,
@@ -30,12 +30,14 @@ from genre_vae.models.conditioning import UNKNOWN
 from genre_vae.models.config import TrainConfig
 from genre_vae.models.fairness import FairSemaphore
 from genre_vae.models.members import MEL_SCALER, Member
-from genre_vae.models.networks import AutoencoderBase, Output
+from genre_vae.models.networks import AutoencoderBase, ConvVAE, Output
 from genre_vae.models.objective import Loss, loss, optimal_variance
 from genre_vae.records import FeatureSet, InputError
 
 VAL_WINDOWS = 3  # of each validation track, evenly spaced: the same in every epoch
 BLOCK = 64  # held-out examples that go through the model at a time
+FIRST_WINDOWS = 512  # whose principal components a ConvVAE begins with
+WARM_UP = 0.1
 CHECKPOINT_EVERY = 20  # epochs between two writes of the last checkpoint
 
 
@@ -47,6 +49,15 @@ def torch_device(name: str | None) -> str:
     if not found.get(name, True):
         raise InputError(f"device={name}: torch finds none here")
     return name
+
+
+def annealed(done: float) -> float:
+    """The share of the learning rate when a share of the training is `done`: it rises from a tenth
+    to 1 while a tenth of it is, and falls to 0 by half a cosine (Loshchilov & Hutter, 2017,
+    arXiv:1608.03983; Goyal et al., 2017, arXiv:1706.02677, for the rise)."""
+    if done < WARM_UP:
+        return 0.1 + 0.9 * done / WARM_UP
+    return (1 + math.cos(math.pi * (done - WARM_UP) / (1 - WARM_UP))) / 2
 
 
 def fit(
@@ -209,11 +220,21 @@ class _Ensemble:
             if config.calibrated
             else None
         )
-        model = stacking.stack([member.build(self.shape) for member in self.members])
-        self.model: AutoencoderBase = model.to(self.device)
+        built = [member.build(self.shape) for member in self.members]
+        for model, member in zip(built, self.members, strict=True):
+            if isinstance(model, ConvVAE) and model.head is None:
+                initial.from_windows(model, self.some_windows(member))
+        self.model: AutoencoderBase = stacking.stack(built).to(self.device)
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.lr, fused=True)
         for place, member in enumerate(self.members):
             member.weights = self.weights_of(place)
+
+    def some_windows(self, member: Member) -> Tensor:
+        """Windows of a member's training tracks, drawn from all: (b, 1, mel, t)."""
+        n = len(member.train) * self.n_windows
+        which = torch.randperm(n, generator=member.generator)[:FIRST_WINDOWS]
+        picked = self.values[member.train[which // self.n_windows], which % self.n_windows]
+        return torch.from_numpy(MEL_SCALER.transform(picked))
 
     @property
     def epochs(self) -> int:
@@ -270,6 +291,10 @@ class _Ensemble:
             if self.config.calibrated:
                 variance = optimal_variance(x, output, members=len(self.members))
             found = self.loss(x, output, variance, views=self.views)
+            if self.config.annealed:
+                done = (self.epochs + places[0].item() / order.shape[1]) / self.config.epochs
+                for group in self.optimizer.param_groups:
+                    group["lr"] = self.config.lr * annealed(done)
             self.optimizer.zero_grad()
             found.total.sum().backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
