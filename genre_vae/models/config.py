@@ -47,9 +47,9 @@ class TrainConfig:
         Temperature of the contrastive term.
     epochs
         The most epochs. One is a pass over the training tracks, or a part of a pass.
-    epoch_steps
-        The most training steps of an epoch: of more tracks an epoch is a part of a pass, so that
-        a training costs the same however many tracks there are.
+    epoch_tracks
+        The most tracks of an epoch: of more training tracks it is a part of a pass, so that the
+        number of steps does not grow with the collection.
     patience
         Epochs without a lower validation loss after which training stops.
     batch_size
@@ -81,7 +81,7 @@ class TrainConfig:
     contrast: float = 0.0
     temperature: float = 0.2
     epochs: int = 500
-    epoch_steps: int = 3  # 96 tracks in batches of 32
+    epoch_tracks: int = 96  # a pass over a collection of 100, and three batches of 32
     patience: int = 50  # with 20 the validation loss of dense models was still falling
     batch_size: int = 32
     lr: float = 1e-3

@@ -207,7 +207,7 @@ class _Ensemble:
         self.train = torch.stack([member.train for member in self.members])
         self.val = torch.stack([member.val for member in self.members])
         # Every part of a pass has the same number of tracks, or one less.
-        self.parts = math.ceil(self.train.shape[1] / (config.epoch_steps * config.batch_size))
+        self.parts = math.ceil(self.train.shape[1] / config.epoch_tracks)
         self.train_condition = torch.stack([member.train_condition for member in self.members])
         self.encode_condition = torch.stack([member.encode_condition for member in self.members])
         # Validation sees the same windows in every epoch, or its loss would be a lottery.
@@ -222,7 +222,8 @@ class _Ensemble:
         )
         built = [member.build(self.shape) for member in self.members]
         for model, member in zip(built, self.members, strict=True):
-            if isinstance(model, ConvVAE) and model.head is None:
+            # with a variance of 1/2 the KL rules, and soon undoes such a beginning
+            if config.calibrated and isinstance(model, ConvVAE) and model.head is None:
                 initial.from_windows(model, self.some_windows(member))
         self.model: AutoencoderBase = stacking.stack(built).to(self.device)
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.lr, fused=True)

@@ -83,6 +83,34 @@ def test_a_resumed_training_is_the_unbroken_one(tmp_path: Path, stop: int) -> No
     assert resumed.history == unbroken.history
 
 
+@pytest.mark.parametrize("annealed", [False, True])
+def test_a_training_that_is_resumed_within_a_pass_is_the_unbroken_one(
+    tmp_path: Path, annealed: bool
+) -> None:
+    """Seven epochs to a pass: the twentieth, after which the state is written, ends none."""
+    features = blobs(60, groups=4)
+    config = replace(CONFIG, epochs=24, epoch_tracks=8, batch_size=8, annealed=annealed)
+
+    def die(epoch: Epoch) -> None:
+        if epoch.epoch == 22:
+            raise KeyboardInterrupt
+
+    path = tmp_path / "last.pth"
+    with pytest.raises(KeyboardInterrupt):
+        fit(features, config, on_epoch=die, checkpoint=path)
+    resumed, unbroken = fit(features, config, checkpoint=path), fit(features, config)
+    assert_same_weights(resumed, unbroken)
+    assert resumed.history == unbroken.history
+
+
+def test_an_annealed_training_has_the_number_of_epochs_that_it_began_with(tmp_path: Path) -> None:
+    features, path = blobs(40, groups=4), tmp_path / "last.pth"
+    fit(features, replace(CONFIG, annealed=True), checkpoint=path)
+    longer = replace(CONFIG, annealed=True, epochs=CONFIG.epochs + 1)
+    with pytest.raises(InputError, match="another configuration"):
+        fit(features, longer, checkpoint=path)
+
+
 @pytest.mark.parametrize("config", [*CONTRASTIVE, CALIBRATED])
 def test_a_resumed_convolutional_training_is_the_unbroken_one(
     tmp_path: Path, config: TrainConfig

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from genre_vae.models.config import TrainConfig
-from genre_vae.models.members import Member, split
+from genre_vae.models.members import MOST_HELD_OUT, Member, split
 from genre_vae.models.networks import AutoencoderBase
 from genre_vae.models.training import fit
 from genre_vae.records import StrArray
@@ -30,6 +30,35 @@ def test_either_side_of_a_small_split_has_a_track(n: int) -> None:
     for fraction in (0.01, 0.5, 0.99):
         rows = split(blobs(n, groups=2).ids, val_fraction=fraction, seed=0)
         assert 0 < rows.sum() < n
+
+
+def test_of_many_tracks_a_bounded_number_is_held_out() -> None:
+    ids = blobs(3000, groups=3).ids
+    held_out = ~split(ids, val_fraction=0.1, seed=0)
+    assert held_out.sum() == MOST_HELD_OUT
+    again = ~split(ids[::-1], val_fraction=0.1, seed=0)
+    assert set(ids[::-1][again]) == set(ids[held_out])
+    sizes = [15] * 200
+    ids, artists = by_artist(sizes)
+    assert abs((~split(ids, val_fraction=0.1, seed=0, artists=artists)).sum() - MOST_HELD_OUT) < 15
+
+
+@pytest.mark.parametrize("parts", [1, 2, 7])
+@pytest.mark.parametrize("views", [1, 2])
+def test_a_pass_has_every_track_once_in_whatever_parts(parts: int, views: int) -> None:
+    member = Member.begin(blobs(110, groups=2), CONFIG)
+    n = len(member.train)
+    orders = []
+    for _ in range(2):
+        drawn = [member.draw(5, views, part=part, parts=parts) for part in range(parts)]
+        order = torch.cat([tracks for tracks, _ in drawn])
+        assert sorted(order.tolist()) == list(range(n))
+        assert {len(tracks) for tracks, _ in drawn} <= {n // parts, n // parts + 1}
+        for tracks, chosen in drawn:
+            assert chosen.shape == (len(tracks), views)
+            assert all(len(set(row)) == views for row in chosen.tolist())
+        orders.append(order)
+    assert not torch.equal(*orders), "a pass has an order of its own"
 
 
 def by_artist(sizes: list[int], unknown: int = 0) -> tuple[StrArray, StrArray]:

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from genre_vae.models import training
 from genre_vae.models.checkpoint import Epoch, TrainedModel
@@ -70,6 +73,63 @@ def test_early_stopping_keeps_the_best_epoch() -> None:
     assert len(trained.history) == trained.best.epoch + 7 < 500
     cut = fit(blobs(40, groups=4), replace(config, epochs=trained.best.epoch))
     assert_same_weights(trained, cut)
+
+
+@contextlib.contextmanager
+def rates() -> Iterator[list[float]]:
+    """The learning rate of every step of every optimizer."""
+    seen: list[float] = []
+
+    def after(optimizer: torch.optim.Optimizer, *_: object) -> None:
+        seen.append(optimizer.param_groups[0]["lr"])
+
+    hook = register_optimizer_step_post_hook(after)
+    try:
+        yield seen
+    finally:
+        hook.remove()
+
+
+def test_ten_times_the_tracks_take_no_more_steps() -> None:
+    config = replace(CONFIG, epochs=8, epoch_tracks=32, batch_size=8)
+    counts = []
+    for n in (36, 360, 3600):
+        with rates() as seen:
+            assert len(fit(blobs(n, groups=3), config).history) == 8
+        counts.append(len(seen))
+    assert counts == [8 * 4] * 3
+
+
+def test_of_few_tracks_an_epoch_is_a_pass_whatever_its_bound() -> None:
+    features = blobs(100, groups=3)
+    bounded = fit(features, CONFIG)
+    assert_same_weights(bounded, fit(features, replace(CONFIG, epoch_tracks=10**6)))
+    cut = fit(features, replace(CONFIG, epoch_tracks=64))
+    assert cut.history != bounded.history
+
+
+def test_members_of_a_large_collection_are_those_trained_alone() -> None:
+    features, config = blobs(200, groups=4), replace(CONFIG, epochs=7, batch_size=16)
+    together = training.fit_members(features, config, seeds=[0, 1])
+    for one in together:
+        alone = fit(features, one.config)
+        for name, weight in one.model.state_dict().items():
+            torch.testing.assert_close(weight, alone.model.state_dict()[name], atol=1e-4, rtol=1e-3)
+
+
+def test_an_annealed_rate_rises_and_falls_once_over_the_training() -> None:
+    config = replace(CONV, epochs=20, annealed=True, patience=20)
+    with rates() as seen:
+        fit(windows(n=20), config)
+    top = int(np.argmax(seen))
+    assert 0 < top < len(seen) / 5
+    assert (np.diff(seen[: top + 1]) > 0).all()
+    assert (np.diff(seen[top:]) < 0).all()
+    assert max(seen) == pytest.approx(config.lr, rel=0.05)
+    assert seen[-1] < 0.02 * config.lr
+    with rates() as constant:
+        fit(windows(n=20), replace(config, annealed=False))
+    assert set(constant) == {config.lr}
 
 
 def test_a_loss_that_explodes_is_reported() -> None:
