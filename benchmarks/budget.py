@@ -37,15 +37,16 @@ def grown(features: FeatureSet, n: int) -> FeatureSet:
     rng = np.random.default_rng(0)
     order = rng.permutation(len(features))
     picked = order[np.arange(n) % len(features)]
-    values = features.values[picked].astype(np.float32)
+    values = features.values[picked]
     spread = features.values.astype(np.float32).std(axis=0)
     for row in range(len(features), n):
         alike = np.flatnonzero(features.labels == features.labels[picked[row]])
         share, noise = rng.uniform(0, 0.5), rng.normal(size=spread.shape)
-        other = features.values[rng.choice(alike)].astype(np.float32)
-        values[row] += share * (other - values[row]) + NOISE * spread * noise
-    if values.ndim > 2:
-        values = np.clip(values, -80, 0).astype(np.float16)
+        own, other = (
+            features.values[which].astype(np.float32) for which in (picked[row], rng.choice(alike))
+        )
+        mixed = own + share * (other - own) + NOISE * spread * noise
+        values[row] = mixed if values.ndim == 2 else np.clip(mixed, -80, 0)
     ids = np.array([f"{row:06d}" for row in range(n)])
     return FeatureSet(features.name, ids, values, features.labels[picked], blocks=features.blocks)
 
