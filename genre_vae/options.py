@@ -292,8 +292,8 @@ class Options:
         None,
         Several(Whole(1, 1024), least=2, most=3),
         "convolutions",
-        "Channels of the two or three convolutions; 'auto': conv_vae 32,16, with a contrastive "
-        "term 16,32,64.",
+        "Channels of the two or three convolutions; 'auto': conv_vae 32,16, contrastive_vae "
+        "16,32,64, contrastive 32,64.",
     )
     contrast: float | None = option(
         None,
@@ -324,7 +324,8 @@ class Options:
         None,
         Whole(1),
         "training",
-        "Passes over the tracks, at most; 'auto': 500, conv_vae 100, with a contrastive term 60.",
+        "Epochs, at most: passes over the tracks, or parts of a pass where there are more than "
+        "about 100; 'auto': 500, conv_vae 30, with a contrastive term 60.",
     )
     patience: int | None = option(
         None,
@@ -334,13 +335,17 @@ class Options:
         "contrastive 30.",
     )
     batch_size: int | None = option(
-        None, Whole(1), "training", "Tracks in a training step; 'auto': 32, with convolutions 16."
+        None,
+        Whole(1),
+        "training",
+        "Tracks in a training step; 'auto': 32, conv_vae 8, with a contrastive term 16.",
     )
     lr: float | None = option(
         None,
         _ABOVE_ZERO,
         "training",
-        "Learning rate of Adam; 'auto': 0.001, with convolutions 0.002.",
+        "Learning rate of Adam; 'auto': 0.001, conv_vae 0.003 at its highest, contrastive_vae "
+        "0.002.",
     )
     seeds: int = option(
         5,

@@ -40,12 +40,10 @@ def from_windows(model: ConvVAE, x: Tensor) -> None:
     values = activation(before)
     mean = values.mean(dim=0)
     centred = values - mean
-    # There are fewer windows than values, so their products give the components at less cost.
+    # By the products of windows, of which there are fewer than values: it costs less.
     squares, vectors = torch.linalg.eigh((centred @ centred.T).double())
-    kept = squares > 1e-6 * squares[-1].clamp(min=1e-12)
+    kept = squares > 1e-6 * squares[-1]
     scores = (vectors[:, kept] * squares[kept].sqrt()).float().flip(1)[:, : len(model.mean.bias)]
-    if not scores.numel():  # windows that are all alike
-        return
     lengths = scores.square().sum(dim=0)
     components = centred.T @ scores / lengths  # (d, k), each divided by its length in `scores`
     shrunk = CODE_STD / scores.square().mean().sqrt()

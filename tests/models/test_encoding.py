@@ -130,3 +130,18 @@ def test_a_reconstruction_is_in_the_units_of_the_input() -> None:
     assert back.values.shape == features.values.shape
     residual = (back.values - features.values).var(axis=0) / features.values.var(axis=0)
     assert residual.mean() < 0.3
+
+
+def test_what_is_explained_is_of_the_artists_that_were_held_out() -> None:
+    """Values that only training tracks have lost change nothing."""
+    features = windows(n=24)
+    artists = np.array([f"artist {n % 8}" for n in range(24)])
+    features = replace(features, groups={"artist": artists})
+    trained = fit(features, CONV)
+    rows = members.training_rows(features, CONV)
+    assert not set(artists[rows]) & set(artists[~rows])
+    values = features.values.copy()
+    values[rows] = np.random.default_rng(0).uniform(-80, 0, values[rows].shape)
+    lost = features.derive("mel", values)
+    wanted = encoding.variance_explained(trained, features)
+    assert encoding.variance_explained(trained, lost) == wanted
