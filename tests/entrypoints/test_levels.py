@@ -236,13 +236,13 @@ def test_hard_makes_everything_it_promises(runner: CliRunner, store: Path, corpu
     assert uses["Multimodal+Genre + k-means"] == "feature"
     oracle = table["label_use"] != "none"
     assert table.loc[oracle, "rank"].isna().all()
-    assert oracle.tolist() == [False] * 15 + [True] * 3, "oracles stand below"
+    assert oracle.tolist() == [False] * 14 + [True] * 3, "oracles stand below"
     ends = table[[f"ami_{end}" for end in ("low", "high")]]
     assert ends.isna().all(axis=None), "of two seeds there is no interval"
     text = (folder / "hard_task_comparison.md").read_text()
     assert "No row is compared with another" in text, "a half has one track for each cluster"
     every = pd.read_csv(folder / "hard_task_metrics.csv")
-    assert len(every) == 18 + 2 + 4  # the two other fusions, and agglomerative of all four
+    assert len(every) == 17 + 2 + 4  # the two other fusions, and agglomerative of all four
     audit = pd.read_csv(folder / "audit.csv").set_index("modality")
     assert audit["verdict"]["genre"] == "label"
     assert set(audit.index) == {"mfcc", "descriptor", "mel", "lyrics", "genre"}
@@ -279,7 +279,7 @@ def test_hard_makes_everything_it_promises(runner: CliRunner, store: Path, corpu
     assert betas["vae"] == betas["cvae"] == betas["conv_vae"] == "1.0", "beta is the BetaVAE's"
 
     second = invoke(runner, "hard", "--data", str(corpus), *MEDIUM, *beta)
-    assert "hard: 51 stages, 51 reused" in second.output
+    assert "hard: 49 stages, 49 reused" in second.output
 
 
 def test_hard_without_genres_leaves_out_what_needs_them(
