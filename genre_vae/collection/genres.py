@@ -21,6 +21,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from genre_vae.collection.names import letters_of
 from genre_vae.collection.tags import Tags
 from genre_vae.records import InputError
 
@@ -80,8 +81,8 @@ def choose(
     table
         The name of a table of genres, and each track's genre in it, ``""`` where it has none.
     parents
-        Genre -> the one that it counts as, the keys as `key_of` makes them: of a track's several
-        genres the first with a parent is taken.
+        Genre -> the one that it counts as, the keys as `names.letters_of` makes them: of a track's
+        several genres the first with a parent is taken.
 
     Raises
     ------
@@ -95,11 +96,10 @@ def choose(
         return Genres([""] * len(ids), NONE, ("none, as asked",))
     if given == FOLDERS:
         return _told(folders, FOLDERS, "from the folders", parents)
-    share = sum(map(bool, tagged)) / max(1, len(ids))
     from_tags = f"from the tags of {sum(map(bool, tagged))} of {len(ids)} tracks"
-    if given == TAGS and not any(tagged):
-        raise InputError(f"genres=tags: none of the {len(ids)} tracks has a genre in its tags")
     if given == TAGS:
+        if not any(tagged):
+            raise InputError(f"genres=tags: none of the {len(ids)} tracks has a genre in its tags")
         return _told(tagged, TAGS, from_tags, parents)
     if table is not None:
         name, labels = table
@@ -108,19 +108,13 @@ def choose(
     doubt = "" if base else _doubt(ids, folders, tags)
     if not doubt:
         return _told(folders, FOLDERS, "from the folders", parents)
-    if share >= MOST:
+    if _share(map(bool, tagged)) >= MOST:
         return _told(tagged, TAGS, f"{from_tags} ({doubt})", parents)
     labels = [""] * len(ids)
     if not any(folders):
         return Genres(labels, NONE, (f"none: {doubt}, and {_few(tagged)}",))
     override = "genres=folders takes the folders all the same"
     return Genres(labels, NONE, (f"none: {doubt}, and {_few(tagged)}; {override}",))
-
-
-def key_of(name: str) -> str:
-    """A name in the one spelling that is compared: letters and digits, case-folded, NFKC."""
-    folded = unicodedata.normalize("NFKC", name).casefold()
-    return re.sub(r"[\W_]+", "", folded) or folded
 
 
 def named(names: Sequence[str]) -> str:
@@ -134,8 +128,8 @@ def _told(
 ) -> Genres:
     """Genres with one spelling each, and the sentences about them."""
     if parents:
-        with_parent = sorted({_spelled(label) for label in labels if key_of(label) in parents})
-        labels = [parents.get(key_of(label), label) for label in labels]
+        with_parent = sorted({_spelled(label) for label in labels if letters_of(label) in parents})
+        labels = [parents.get(letters_of(label), label) for label in labels]
         what = (
             f"{named(with_parent)} count for their parents"
             if with_parent
@@ -144,19 +138,19 @@ def _told(
         whence = f"{whence}; {what}"
     spellings: dict[str, Counter[str]] = defaultdict(Counter)
     for label in labels:
-        spellings[key_of(label)][_spelled(label)] += 1
+        spellings[letters_of(label)][_spelled(label)] += 1
     chosen = {
         key: min(counts, key=lambda name: (-counts[name], name))
         for key, counts in spellings.items()
     }
-    found = [chosen[key_of(label)] for label in labels]
+    found = [chosen[letters_of(label)] for label in labels]
     counts = Counter(label for label in found if label)
     largest = sorted(counts, key=lambda name: (-counts[name], name))
     lines = [f"{whence}: {named(largest)}" if largest else f"{whence}: none found"]
     raw: dict[str, set[str]] = defaultdict(set)
     for label in labels:
         if label:
-            raw[key_of(label)].add(label)
+            raw[letters_of(label)].add(label)
     for key, names in sorted(raw.items()):
         if len(names) > 1:
             distinct = sorted({_spelled(name) for name in names})
@@ -177,7 +171,7 @@ def _first_folder(below: str) -> str:
 
 
 def _of_tags(tags: Tags, parents: Mapping[str, str]) -> str:
-    known = [genre for genre in tags.genres if key_of(genre) in parents]
+    known = [genre for genre in tags.genres if letters_of(genre) in parents]
     return next(iter([*known, *tags.genres]), "")
 
 
@@ -196,9 +190,9 @@ def _doubt(ids: Sequence[str], folders: Sequence[str], tags: Sequence[Tags]) -> 
     artists: dict[str, Counter[str]] = {name: Counter() for name in names}
     for folder, one in zip(folders, tags, strict=True):
         if folder and one.artist:
-            artists[folder][key_of(one.artist)] += 1
+            artists[folder][letters_of(one.artist)] += 1
     tagged = [name for name in names if artists[name]]
-    is_artist = [key_of(name) in artists[name] for name in tagged]
+    is_artist = [letters_of(name) in artists[name] for name in tagged]
     titled = [track_id.rpartition("/")[2] for track_id in ids]
     titles = [
         title.casefold().startswith(f"{folder.casefold()} - ")
@@ -222,8 +216,8 @@ def _doubt(ids: Sequence[str], folders: Sequence[str], tags: Sequence[Tags]) -> 
 def _is_known(name: str) -> bool:
     from mutagen.id3 import TCON
 
-    known = {key_of(genre) for genre in TCON.GENRES} | _SAID_TOO
-    return key_of(name) in known
+    known = {letters_of(genre) for genre in TCON.GENRES} | _SAID_TOO
+    return letters_of(name) in known
 
 
 def _share(whether: Iterable[bool]) -> float:

@@ -24,21 +24,8 @@ AUDIO_SUFFIXES = frozenset(
     {".wav", ".wave", ".w64", ".rf64", ".au", ".snd", ".aif", ".aiff", ".aifc", ".caf", ".flac"}
     | {".ogg", ".oga", ".opus", ".spx", ".mp3", ".mp2", ".m4a", ".m4b", ".m4p", ".mp4", ".aac"}
     | {".alac", ".3gp", ".wma", ".asf", ".wv", ".ape", ".tta", ".tak", ".mpc", ".ac3", ".eac3"}
-    | {
-        ".dts",
-        ".mka",
-        ".mkv",
-        ".webm",
-        ".mov",
-        ".dsf",
-        ".dff",
-        ".amr",
-        ".ra",
-        ".rm",
-        ".voc",
-        ".flv",
-        ".avi",
-    }
+    | {".dts", ".mka", ".mkv", ".webm", ".mov", ".dsf", ".dff", ".amr", ".ra", ".rm", ".voc"}
+    | {".flv", ".avi"}
 )
 # What lies beside music and is none: pictures, cue sheets, words, playlists, logs, tables, and what
 # systems and players leave behind.

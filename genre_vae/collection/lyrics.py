@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +16,7 @@ import numpy as np
 
 from genre_vae.collection import names
 from genre_vae.collection.lyrics_files import Song, SongFile
-from genre_vae.collection.names import name_variants, normalise_name
+from genre_vae.collection.names import letters_of, name_variants, normalise_name
 from genre_vae.collection.tags import Tags
 from genre_vae.records import FeatureSet, InputError, LabelUse, StrArray
 
@@ -205,22 +204,18 @@ def named_by_tags(file: SongFile, tags_of: Mapping[str, Tags]) -> SongFile:
     found: dict[tuple[str, str], list[str]] = {}
     for track_id, tags in tags_of.items():
         if tags.title:
-            found.setdefault((_spoken(tags.artist), _spoken(tags.title)), []).append(track_id)
-            found.setdefault(("", _spoken(tags.title)), [])
+            found.setdefault((letters_of(tags.artist), letters_of(tags.title)), []).append(track_id)
+            found.setdefault(("", letters_of(tags.title)), [])
             if tags.artist:
-                found["", _spoken(tags.title)].append(track_id)
+                found["", letters_of(tags.title)].append(track_id)
     named = []
     for song in file.songs:
-        tracks = found.get((_spoken(song.artist), _spoken(song.title)), []) if song.title else []
+        tracks = (
+            found.get((letters_of(song.artist), letters_of(song.title)), []) if song.title else []
+        )
         alone = song.artist or len(tracks) == 1
         named.append(replace(song, tracks=tuple(sorted(tracks)) if alone else ()))
     return replace(file, songs=tuple(named))
-
-
-def _spoken(name: str) -> str:
-    """A name without case and punctuation, unless it is nothing else."""
-    name = unicodedata.normalize("NFKC", name).casefold()
-    return "".join(filter(str.isalnum, name)) or name.strip()
 
 
 def _song_keys(songs: Sequence[Song], by: str) -> list[str]:

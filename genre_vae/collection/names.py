@@ -79,6 +79,13 @@ def normalise_name(name: str) -> str:
     return unicodedata.normalize("NFC", stem if is_audio else name).casefold()
 
 
+def letters_of(name: str) -> str:
+    """A name's letters and digits, case-folded (NFKC), unless it has none: what people mean to be
+    the same title, artist or genre, however it is punctuated."""
+    folded = unicodedata.normalize("NFKC", name).casefold()
+    return "".join(filter(str.isalnum, folded)) or folded.strip()
+
+
 def name_variants(track_id: str) -> tuple[str, str, str]:
     """What a file made elsewhere may call a track, each normalised, the most precise first: its
     id, its path within the genres' folder, and its file's name."""

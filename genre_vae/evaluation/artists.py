@@ -25,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from genre_vae import clustering
+from genre_vae.evaluation.audit import DOUBT, SURE
 from genre_vae.evaluation.metrics import adjusted_mutual_info, contingency
 from genre_vae.evaluation.permutation import N_PERMUTATIONS, PermutationTest
 from genre_vae.records import FeatureSet, IntArray, StrArray
@@ -32,7 +33,6 @@ from genre_vae.scaling import in_geometry
 
 NEIGHBOURS = 5
 CHANCE_DRAWS = 50  # of a kNN accuracy: its standard error is under .01 for n >= 100
-SURE, DOUBT = 0.01, 0.05  # as in the audit: a p-value up to one is a finding, above the other none
 MIN_DEALS = 1 / SURE  # ways to deal genres to artists: with fewer no p-value can be a finding
 
 

@@ -70,7 +70,6 @@ class Kept:
 
     def find(self, keys: Iterable[str]) -> dict[str, tuple[Path, int]]:
         """The shard, and the row in it, of each key that is kept."""
-
         wanted = set(keys)
         found: dict[str, tuple[Path, int]] = {}
         for shard in sorted(self.folder.glob(f"*{SUFFIX}")):
@@ -98,7 +97,8 @@ class Kept:
         Returns
         -------
         dict
-            As `find` gives it. A key whose row was not computed is missing.
+            As `find` gives it, also of rows that came with another key. A key whose row was not
+            computed is missing.
 
         Raises
         ------
@@ -113,15 +113,16 @@ class Kept:
         rows = iter(compute(missing))
         try:
             while batch := dict(islice(rows, BATCH)):
-                self.add(batch)
+                shard = self.add(batch)
+                found |= {key: (shard, row) for row, key in enumerate(batch)}
         except OSError as error:
             raise InputError(
                 f"features cannot be kept in {self.folder.parent}: {error.strerror}; "
                 "GENRE_VAE_CACHE names another folder"
             ) from error
-        return self.find(keys)
+        return found
 
-    def add(self, rows: Mapping[str, Row]) -> None:
+    def add(self, rows: Mapping[str, Row]) -> Path:
         """Keep rows, by their keys, as one shard.
 
         Raises
@@ -139,7 +140,8 @@ class Kept:
                 cells = [_bytes(cell, column) for cell in cells]
             arrays[name] = pa.array(cells, pa.binary() if column.dtype else pa.string())
         self.folder.mkdir(parents=True, exist_ok=True)
-        with replacing(self.folder / f"{uuid.uuid4().hex}{SUFFIX}") as temporary:
+        shard = self.folder / f"{uuid.uuid4().hex}{SUFFIX}"
+        with replacing(shard) as temporary:
             pyarrow.parquet.write_table(
                 pa.table(arrays),
                 temporary,
@@ -148,6 +150,7 @@ class Kept:
                 write_page_checksum=True,
                 write_statistics=False,
             )
+        return shard
 
     def read(
         self, places: Mapping[str, tuple[Path, int]], names: Sequence[str]

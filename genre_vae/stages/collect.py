@@ -13,6 +13,7 @@ from genre_vae.collection import genres
 from genre_vae.collection.catalog import Catalog, scan
 from genre_vae.collection.genre_tables import PARENTS, GenreTable
 from genre_vae.collection.listing import readable
+from genre_vae.collection.names import letters_of
 from genre_vae.config import Given
 from genre_vae.features.kept import LIMIT, Column, Kept, default_folder, trim
 from genre_vae.records import FeatureSet, InputError, Loudness, known_genres
@@ -238,7 +239,7 @@ def _parents(given: Given) -> dict[str, str]:
     rows = GenreTable.load(given.path(given.genre_parents), PARENTS).rows
     found: dict[str, str] = {}
     for genre, parent in zip(rows["track"].tolist(), rows["genre"].tolist(), strict=True):
-        key = genres.key_of(genre)
+        key = letters_of(genre)
         if parent and found.setdefault(key, parent) != parent:
             raise InputError(
                 f"genre_parents {given.genre_parents}: {genre!r} has two parents, {found[key]!r} "

@@ -121,13 +121,16 @@ def check_lyrics(given: Given) -> None:
     InputError
         What is wrong with it.
     """
+    if given.lyrics is not None and given.lyrics not in (*GENERATED, TAGS, "none"):
+        _loaded(given, _resolved(given, given.typed_in)[0])
+
+
+def _loaded(given: Given, path: str) -> SongFile:
+    """The songs of a file, or of a folder of them."""
     from genre_vae.collection import lyrics_files
 
-    if given.lyrics is None or given.lyrics in (*GENERATED, TAGS, "none"):
-        return
-    kind, _ = _resolved(given, given.typed_in)
     key = None if given.lyrics_match == "index" else given.lyrics_id
-    lyrics_files.load(Path(kind), id_column=key, text_column=given.lyrics_text)
+    return lyrics_files.load(Path(path), id_column=key, text_column=given.lyrics_text)
 
 
 def _songs(given: Given, kind: str, audio: Artifact[Collection]) -> SongFile:
@@ -138,8 +141,7 @@ def _songs(given: Given, kind: str, audio: Artifact[Collection]) -> SongFile:
     folder = audio.dataset.folder
     if kind == TAGS:
         return lyrics_files.in_tags(folder, audio.value.mfcc.ids)
-    key = None if given.lyrics_match == "index" else given.lyrics_id
-    songs = lyrics_files.load(Path(kind), id_column=key, text_column=given.lyrics_text)
+    songs = _loaded(given, kind)
     if given.lyrics_match != "filename" or not any(song.title for song in songs.songs):
         return songs
     return named_by_tags(songs, {i: tags.read(folder / i) for i in audio.value.mfcc.ids.tolist()})
