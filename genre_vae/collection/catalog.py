@@ -45,8 +45,6 @@ class Catalog:
         where unknown) and ``digest`` (a hash of the file's content).
     left_out
         Every other file below the folder that may have been meant as a track, with its reason.
-    source
-        Where genres come from: ``folders``, ``tags``, ``none``, or the name of a table.
     lines
         What there is to say of all this, a line each, under a heading.
     loudness
@@ -58,7 +56,6 @@ class Catalog:
     folder: Path
     tracks: pd.DataFrame
     left_out: tuple[LeftOut, ...] = ()
-    source: str = FOLDERS
     lines: tuple[tuple[str, str], ...] = ()
     loudness: Loudness = Loudness.NORMALISED
     scanned: int = 0
@@ -156,7 +153,6 @@ def scan(
         folder,
         tracks.assign(genre=chosen.labels),
         tuple(left_out),
-        chosen.source,
         (*(("data", line) for line in counts), *(("genres", line) for line in lines)),
         loudness,
         scanned,

@@ -19,6 +19,7 @@ import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import NamedTuple
 
 from genre_vae.collection.names import letters_of
@@ -201,7 +202,7 @@ def _doubt(ids: Sequence[str], folders: Sequence[str], tags: Sequence[Tags]) -> 
     ]
     if (tagged and _share(is_artist) > MOST) or _share(titles) > MOST:
         return f"the folders look like artists: {named(names)}"
-    if _share(_is_known(name) for name in names) >= MOST:
+    if _share(letters_of(name) in _known() for name in names) >= MOST:
         return ""
     if sum(bool(one.artist) for one in tags) >= MOST * len(tags) and tagged:
         if _share(len(artists[name]) > 1 for name in tagged) > MOST:
@@ -213,11 +214,12 @@ def _doubt(ids: Sequence[str], folders: Sequence[str], tags: Sequence[Tags]) -> 
     return ""
 
 
-def _is_known(name: str) -> bool:
+@cache
+def _known() -> frozenset[str]:
+    """Names of genres, as `letters_of` has them."""
     from mutagen.id3 import TCON
 
-    known = {letters_of(genre) for genre in TCON.GENRES} | _SAID_TOO
-    return letters_of(name) in known
+    return _SAID_TOO.union(letters_of(genre) for genre in TCON.GENRES)
 
 
 def _share(whether: Iterable[bool]) -> float:
